@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Watching a flow's bytes go by. An observer never changes, delays or refuses anything: it is
+ * shown what was read and tells a sink what it understood.
+ *
+ * Theory of Operation: a flow starts UNKNOWN. The first bytes decide (sniff.h); the decision is
+ * made once and may only change to another protocol by the protocol's own means (an upgrade), or
+ * to TCP when the observer loses the thread (lost, told once). While the decision is open at most
+ * SNIFF_MAX bytes of each way are kept. Everything is fed in the order in which it was read; the
+ * two ways are separate streams.
+ *
+ * Layering: no sockets here, no clock; time comes with the bytes (CLOCK_MONOTONIC, ns).
+ */
+#ifndef SLUICE_OBSERVER_H
+#define SLUICE_OBSERVER_H
+
+#include "http1.h"
+#include "protocol.h"
+#include "sniff.h"
+
+/* One finished request, as the metrics want it. */
+struct http_exchange {
+	enum http_method method;
+	enum http_version version; /* of the request */
+	uint16_t status;	   /* final response's; 0: there was none */
+	enum error_type error;	   /* NO_RESPONSE, RESET or NONE; the sink judges statuses */
+	struct span host;	   /* Host without its port, or the target's own; may be empty;
+				    * valid during the call only */
+	uint64_t started;	   /* request's first byte */
+	uint64_t first_byte;	   /* final response's first byte; 0: none */
+	uint64_t ended;		   /* response's last byte, or the flow's end */
+	uint64_t request_body, response_body; /* bytes of content, without chunk framing */
+};
+
+/* What observers tell; @ctx is the flow's. Called from within observer_data() and _end(). */
+struct observer_sink {
+	/* The protocol is known, or has changed (also to TCP, after lost). */
+	void (*protocol)(void *ctx, enum protocol protocol);
+	/* A request began (+1) or ended in whatever way (-1). */
+	void (*active)(void *ctx, enum http_method method, int change);
+	void (*exchange)(void *ctx, const struct http_exchange *x);
+	void (*lost)(void *ctx, enum lost_reason reason);
+};
+
+struct observer {
+	const struct observer_sink *sink;
+	void *ctx;
+	uint8_t protocol; /* enum protocol */
+	bool off;	  /* from the start: everything is TCP */
+	struct sniff sniff;
+	union {
+		struct http1 http1;
+	};
+};
+
+enum observer_end {
+	OBSERVER_FIN,	/* that way will bring no more bytes */
+	OBSERVER_RESET, /* the flow is gone, both ways */
+};
+
+/* @off: do not look, all is TCP (the parent's third try after crashes). */
+void observer_init(struct observer *o, const struct observer_sink *sink, void *ctx, bool off);
+
+/* @bytes went @way at @now. */
+void observer_data(struct observer *o, enum way way, struct span bytes, uint64_t now);
+
+/* The stream of @way ended. A response that the end of its stream delimits is complete with FIN. */
+void observer_end(struct observer *o, enum way way, enum observer_end how, uint64_t now);
+
+/*
+ * The flow is over: requests without an answer are told (error NO_RESPONSE; RESET where an
+ * answer had begun), what is owned is freed. Idempotent.
+ */
+void observer_fini(struct observer *o, uint64_t now);
+
+/*
+ * How many of the next bytes of @way need not be shown: 0: show all; UINT64_MAX: none ever
+ * again. What was not shown is accounted for with observer_skipped().
+ */
+uint64_t observer_skip(const struct observer *o, enum way way);
+void observer_skipped(struct observer *o, enum way way, uint64_t bytes, uint64_t now);
+
+#endif

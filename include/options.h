@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Options from one table: the same row gives the command-line flag, the environment variable,
+ * the CNI key, the help text and the man page.
+ *
+ *   name        flag           environment          CNI key
+ *   proxy-uid   --proxy-uid    SLUICE_PROXY_UID     proxyUid
+ *
+ * The command line beats the environment; values of a list option given several times on the
+ * command line add up. On the command line an empty value is an error, in the environment it
+ * means unset.
+ */
+#ifndef SLUICE_OPTIONS_H
+#define SLUICE_OPTIONS_H
+
+#include "error.h"
+#include "span.h"
+
+/* How an option takes its value. */
+enum option_kind {
+	OPTION_FLAG,  /* none on the command line (then "on"); on or off in the environment */
+	OPTION_VALUE, /* one value; given twice on the command line is an error */
+	OPTION_LIST,  /* items between commas, or "@FILE" with one or more per line; adds up */
+	OPTION_KIND_COUNT,
+};
+
+/*
+ * Reads one value (of a list: one item) into @field. Pure; prints nothing. 0 or a negative errno
+ * with @e set; the caller puts the option's name before it.
+ */
+typedef int option_parser(void *field, struct span value, struct err *e);
+
+struct option {
+	const char *name;     /* long name without dashes */
+	const char *arg;      /* what the help calls the value; NULL for a flag */
+	const char *fallback; /* the default as the help prints it; NULL: none worth saying */
+	const char *help;     /* one sentence, no final full stop */
+	enum option_kind kind;
+	unsigned commands;	/* bits of the commands that take it */
+	bool command_line_only; /* no environment variable (--help, --netns) */
+	option_parser *parse;
+	size_t offset; /* of the field in the configuration */
+};
+
+struct option_table {
+	const struct option *options;
+	size_t count;
+};
+
+/*
+ * Reads @argv[1..argc-1] and then @environ for what argv left unset, into @config. At most
+ * @max_operands arguments that are no options go to @operands, their number to *@operand_count;
+ * one more is an error. "--" ends the options. 0, a usage error, or -errno for an unreadable
+ * @FILE (also a usage error for the exit status).
+ */
+int options_parse(const struct option_table *table, unsigned command, int argc, char **argv,
+		  char **environ_list, void *config, const char **operands, size_t max_operands,
+		  size_t *operand_count, struct err *e);
+
+/* "--proxy-uid" -> "SLUICE_PROXY_UID". @out has room for @size bytes; longer is cut. */
+void options_env_name(const struct option *o, char *out, size_t size);
+
+/* "proxy-uid" -> "proxyUid". */
+void options_cni_key(const struct option *o, char *out, size_t size);
+
+/* The options that @command takes, one per line or two, for a terminal of 80 columns. */
+void options_help(const struct option_table *table, unsigned command, FILE *to);
+
+/* All options as mdoc(7) list items with their variables, keys and defaults. */
+void options_man(const struct option_table *table, FILE *to);
+
+#endif

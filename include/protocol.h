@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The words of the metrics: what observers say and the registry prints. Tables in protocol.c. */
+#ifndef SLUICE_PROTOCOL_H
+#define SLUICE_PROTOCOL_H
+
+#include "span.h"
+
+enum direction {
+	DIRECTION_INBOUND,  /* to this pod: we stand before its server */
+	DIRECTION_OUTBOUND, /* from this pod: we stand behind its client */
+	DIRECTION_COUNT,
+};
+
+/* Which way bytes go. */
+enum way {
+	WAY_TO_SERVER,
+	WAY_TO_CLIENT,
+	WAY_COUNT,
+};
+
+enum protocol {
+	PROTOCOL_UNKNOWN, /* not told yet; counted as tcp when the flow ends so */
+	PROTOCOL_TCP,
+	PROTOCOL_TLS,
+	PROTOCOL_HTTP1,
+	PROTOCOL_HTTP2,
+	PROTOCOL_GRPC,
+	PROTOCOL_COUNT,
+};
+
+enum http_method {
+	HTTP_METHOD_NONE,
+	HTTP_METHOD_GET,
+	HTTP_METHOD_HEAD,
+	HTTP_METHOD_POST,
+	HTTP_METHOD_PUT,
+	HTTP_METHOD_DELETE,
+	HTTP_METHOD_CONNECT,
+	HTTP_METHOD_OPTIONS,
+	HTTP_METHOD_TRACE,
+	HTTP_METHOD_PATCH,
+	HTTP_METHOD_QUERY,
+	HTTP_METHOD_OTHER, /* "_OTHER", as OpenTelemetry wants it */
+	HTTP_METHOD_COUNT,
+};
+
+enum http_version {
+	HTTP_VERSION_NONE,
+	HTTP_VERSION_1_0,
+	HTTP_VERSION_1_1,
+	HTTP_VERSION_2,
+	HTTP_VERSION_COUNT,
+};
+
+/* How a flow ended. */
+enum outcome {
+	OUTCOME_CLOSED,	     /* both sides sent FIN */
+	OUTCOME_REFUSED,     /* connect: ECONNREFUSED */
+	OUTCOME_UNREACHABLE, /* connect: no route, no host */
+	OUTCOME_TIMEOUT,     /* connect timed out, or keepalive found the peer dead */
+	OUTCOME_RESET_BY_CLIENT,
+	OUTCOME_RESET_BY_SERVER,
+	OUTCOME_LOOP,  /* the destination is one of our own listeners */
+	OUTCOME_LIMIT, /* one of our limits was reached */
+	OUTCOME_DRAIN, /* the drain ran out */
+	OUTCOME_COUNT,
+};
+
+/* error_type of a request; ERROR_NONE prints no label. */
+enum error_type {
+	ERROR_NONE,
+	ERROR_STATUS, /* the status code itself */
+	ERROR_NO_RESPONSE,
+	ERROR_RESET,
+	ERROR_CANCELLED,
+	ERROR_MISSING,
+	ERROR_TYPE_COUNT,
+};
+
+/* Why an observer gave a flow up; the flow goes on as plain TCP. */
+enum lost_reason {
+	LOST_HEADER_TOO_LARGE,
+	LOST_TOO_MANY_REQUESTS, /* more pipelined requests than we keep */
+	LOST_BAD_REQUEST,
+	LOST_BAD_RESPONSE,
+	LOST_BAD_CHUNK,
+	LOST_AMBIGUOUS_LENGTH, /* Content-Length and Transfer-Encoding, or two lengths */
+	LOST_UNEXPECTED_RESPONSE,
+	LOST_OUT_OF_MEMORY,
+	LOST_REASON_COUNT,
+};
+
+extern const char *const direction_names[DIRECTION_COUNT];
+extern const char *const way_names[WAY_COUNT];
+extern const char *const protocol_names[PROTOCOL_COUNT]; /* UNKNOWN prints as "tcp" */
+extern const char *const http_method_names[HTTP_METHOD_COUNT];
+extern const char *const http_version_names[HTTP_VERSION_COUNT];
+extern const char *const outcome_names[OUTCOME_COUNT];
+extern const char *const error_type_names[ERROR_TYPE_COUNT];
+extern const char *const lost_reason_names[LOST_REASON_COUNT];
+
+/* Methods are case-sensitive (RFC 9110 sect. 9.1); an unknown one is HTTP_METHOD_OTHER. */
+enum http_method http_method_of(struct span token);
+
+#endif
