@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Builds sluice and sluice-proxy. `make help` lists the targets and the variables.
+
+all: # Build both programs and their man pages (this is the default)
+
+# ---- What the user may set; CFLAGS, CPPFLAGS and LDFLAGS are added to ours, never replaced ----
+#   BUILD=dir           where everything that is built goes (build)
+#   CC=clang            another compiler (gcc)
+#   WERROR=1            warnings are errors
+#   SANITIZE=list       address,undefined or thread
+#   LTO=1               optimise across files
+#   V=1                 print the commands
+#   PREFIX=dir          where `make install` puts things (/usr/local)
+#   DESTDIR=dir         a root to put PREFIX under, for packages
+#   DURATION=seconds    how long `make demo` may take
+BUILD ?= build
+PREFIX ?= /usr/local
+DESTDIR ?=
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+OPTIMIZE ?= -O2
+
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-7s %s\n'
+endif
+
+# ---- Sources. Explicit, so that a stray file is never built; `make lint` finds one left out ----
+
+common := addr error interval log options parse
+sluice := main
+proxy := main
+# Unit test programs, by what they are linked with.
+unit-common :=
+unit-sluice :=
+unit-proxy :=
+fuzz-proxy :=
+
+# ---- Libraries: found once, installed by scripts/deps where they are missing ----
+
+libraries := libnftnl libmnl
+# GNU make builds an included file and starts again, so the flags below are there from then on.
+ifneq ($(filter-out clean help deps uninstall lint check-layers print-sources,$(or $(MAKECMDGOALS),all)),)
+include $(BUILD)/config.mk
+endif
+
+$(BUILD)/config.mk: Makefile scripts/deps
+	@mkdir -p $(@D)
+	@{ command -v $(firstword $(CC)) && pkg-config --exists $(libraries); } >/dev/null 2>&1 || \
+		scripts/deps build >&2
+	@printf 'libraries-cflags := %s\nlibraries-libs := %s\n' \
+		"$$(pkg-config --cflags $(libraries))" "$$(pkg-config --libs $(libraries))" > $@
+
+# ---- Flags ----
+
+warnings := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wvla
+hardening := -fstack-protector-strong -fstack-clash-protection -fPIE
+ifdef SANITIZE
+# The sanitizers bring their own checks of the same calls, which _FORTIFY_SOURCE would hide.
+hardening += -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer
+else
+hardening += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=$(if $(findstring clang,$(CC)),2,3)
+endif
+version := $(shell sed -n 's/^## \[\([0-9][^]]*\)\].*/\1/p' CHANGELOG.md 2>/dev/null | head -n 1)
+all-cppflags := -D_GNU_SOURCE -DSLUICE_VERSION='"$(or $(version),0.1.0-dev)"' -Iinclude \
+	$(libraries-cflags) $(CPPFLAGS)
+all-cflags := -std=c11 -g $(OPTIMIZE) $(warnings) $(hardening) $(if $(filter 1,$(WERROR)),-Werror) \
+	$(if $(filter 1,$(LTO)),-flto=auto) $(CFLAGS)
+all-ldflags := -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
+
+# Rewritten only when the compiler or a flag differs: objects of two kinds never mix.
+flags-now := $(CC) $(all-cppflags) $(all-cflags) $(all-ldflags)
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(flags-now))' | cmp -s - $@ || \
+		printf '%s\n' '$(subst ','\'',$(flags-now))' > $@
+
+# ---- Programs ----
+
+objects = $(patsubst %,$(BUILD)/obj/src/$(1)/%.o,$($(1)))
+# What the tests link with: everything but the two main functions.
+archive-parts = $(filter-out %/main.o,$(call objects,$(1)))
+programs := $(BUILD)/sluice $(BUILD)/sluice-proxy
+manuals := $(programs:%=%.8)
+
+all: $(programs) $(manuals)
+
+$(BUILD)/sluice: $(call objects,sluice) $(call objects,common)
+$(BUILD)/sluice: libs = $(libraries-libs)
+$(BUILD)/sluice-proxy: $(call objects,proxy) $(call objects,common)
+$(BUILD)/sluice-proxy: libs = -pthread
+$(programs):
+	$(say) LINK $@
+	$(Q)$(CC) $(all-cflags) $(all-ldflags) -o $@ $^ $(libs) $(LDLIBS)
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
+	$(say) CC $<
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(all-cppflags) $(all-cflags) -MMD -MP -c -o $@ $<
+
+$(BUILD)/%.a:
+	$(say) AR $@
+	$(Q)rm -f $@ && ar rcs $@ $^
+$(BUILD)/libcommon.a: $(call archive-parts,common)
+$(BUILD)/libsluice.a: $(call archive-parts,sluice)
+$(BUILD)/libproxy.a: $(call archive-parts,proxy)
+
+# The manual comes from the same table as the options: it cannot be behind.
+$(BUILD)/sluice.8: $(BUILD)/sluice
+	$(say) MAN $@
+	$(Q)$< help --man > $@.tmp && mv $@.tmp $@
+$(BUILD)/sluice-proxy.8: $(BUILD)/sluice-proxy
+	$(say) MAN $@
+	$(Q)$< --man > $@.tmp && mv $@.tmp $@
+
+# ---- Test programs ----
+
+unit-names := $(unit-common) $(unit-sluice) $(unit-proxy)
+unit-programs := $(unit-names:%=$(BUILD)/unit/%)
+
+unit: $(unit-programs) # Build the unit test programs, $(BUILD)/unit/*
+
+deps-test:
+	@pkg-config --exists cmocka || scripts/deps test >&2
+$(unit-programs): $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o
+	$(say) LINK $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(all-cflags) $(all-ldflags) -o $@ $^ -lcmocka $(libraries-libs) -pthread $(LDLIBS)
+$(unit-names:%=$(BUILD)/obj/tests/unit/%.o): | deps-test
+$(unit-sluice:%=$(BUILD)/unit/%): $(BUILD)/libsluice.a
+$(unit-proxy:%=$(BUILD)/unit/%): $(BUILD)/libproxy.a
+$(unit-programs): $(BUILD)/libcommon.a
+
+fuzz-programs := $(fuzz-proxy:%=$(BUILD)/fuzz/%)
+fuzz: # Build the fuzz targets with clang, $(BUILD)/for-fuzz/fuzz/*
+	+$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/for-fuzz CC=clang \
+		SANITIZE=fuzzer-no-link,address,undefined fuzz-programs
+fuzz-programs: $(fuzz-programs)
+$(fuzz-programs): $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/libproxy.a \
+		$(BUILD)/libcommon.a
+	$(say) LINK $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(all-cflags) -fsanitize=fuzzer $(all-ldflags) -o $@ $^ -pthread
+
+# ---- Everything else ----
+
+check: # Run every test, also with sanitizers, and lint: what the CI runs
+	+@scripts/check
+
+demo: all # See real traffic redirected, proxied and measured, in a lab of its own
+	@SLUICE_BUILD=$(BUILD) scripts/demo
+
+bench: all # Compare with nft, HAProxy and Envoy, side by side
+	@SLUICE_BUILD=$(BUILD) scripts/bench
+
+lint: # Check formatting, static analysis, scripts and layers
+	+@scripts/lint
+
+check-layers: # Check that the pure modules include no I/O header
+	@scripts/check-layers
+
+# What `make lint` holds against the files that are there.
+print-sources:
+	@printf '%s\n' $(sort $(common:%=src/common/%.c) $(sluice:%=src/sluice/%.c) \
+		$(proxy:%=src/proxy/%.c) $(unit-names:%=tests/unit/%.c) $(fuzz-proxy:%=tests/fuzz/%.c))
+
+deps: # Install the Debian packages that building, testing, demo, bench and lint need
+	@scripts/deps build test demo bench lint
+
+install: all # Install below $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 755 $(programs) $(DESTDIR)$(PREFIX)/sbin
+	install -m 644 $(manuals) $(DESTDIR)$(PREFIX)/share/man/man8
+
+uninstall: # Remove what `make install` put there
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/sbin/,$(notdir $(programs))) \
+		$(addprefix $(DESTDIR)$(PREFIX)/share/man/man8/,$(notdir $(manuals)))
+
+clean: # Remove $(BUILD)
+	rm -rf $(BUILD)
+
+help: # Print this help
+	@echo 'Targets:'
+	@sed -n 's/^\([a-z-]*\):[^#=]*# \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+	@echo 'Variables:'
+	@sed -n 's/^#   \([A-Z][A-Za-z0-9]*=[a-z0-9]*\) */  \1|/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
+
+FORCE:
+.PHONY: all unit fuzz fuzz-programs check demo bench lint check-layers print-sources deps deps-test install \
+	uninstall clean help FORCE
+.DELETE_ON_ERROR:
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
