@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A flow: one client connection, one server connection, and the bytes between them.
+ *
+ *   CONNECTING  the client is accepted, the server's connect is under way. Nothing is read; the
+ *               client's reset ends the attempt. -> OPEN, ENDED
+ *   OPEN	 bytes go both ways, each way until its FIN. -> ENDED
+ *   ENDED	 descriptors are closed; memory is freed at the end of the round.
+ *
+ * Ends: both ways' FIN have passed (orderly close); or a leg broke, and the other is reset once
+ * it has been given what was still to be had. Every socket has SO_LINGER {1, 0} from birth, which
+ * only the orderly close takes back: whatever else closes it, a crash included, is an RST.
+ */
+#ifndef SLUICE_FLOW_H
+#define SLUICE_FLOW_H
+
+#include "loop.h"
+#include "observer.h"
+#include "pod.h"
+#include "record.h"
+
+struct thread;
+
+/* Read at most this much at once, bytes. */
+#define FLOW_BUFFER 65536
+
+enum flow_state {
+	FLOW_CONNECTING,
+	FLOW_OPEN,
+	FLOW_ENDED,
+	FLOW_STATE_COUNT,
+};
+
+enum flow_side {
+	FLOW_CLIENT,
+	FLOW_SERVER,
+	FLOW_SIDE_COUNT,
+};
+
+/* Bytes that a leg could not take yet; exists only while there are some. */
+struct backlog {
+	size_t start, end; /* what of data[] is left */
+	char data[];
+};
+
+struct leg {
+	struct loop_source source;
+	struct backlog *backlog; /* owned; to be sent to this leg's peer */
+	uint8_t side;		 /* enum flow_side */
+	bool eof;		 /* its peer's FIN was read */
+	bool fin_sent;		 /* ours was sent */
+};
+
+struct flow {
+	struct flow *next, *prev;
+	struct thread *thread;
+	struct pod *pod;
+	struct leg legs[FLOW_SIDE_COUNT];
+	uint8_t state; /* enum flow_state */
+	struct record record;
+	struct observer observer;
+};
+
+/* The way of bytes that are read from @side. */
+static inline enum way flow_way_from(unsigned side)
+{
+	return side == FLOW_CLIENT ? WAY_TO_SERVER : WAY_TO_CLIENT;
+}
+
+/*
+ * Makes a flow of the connection @fd (taken over, closed on failure too) that @listener accepted,
+ * and begins to connect to where it was going. What fails is counted and reset.
+ */
+void flow_accept(struct thread *t, const struct pod_listener *listener, int fd);
+
+/* Ends a flow with a reset of both legs, whatever its state. */
+void flow_reset(struct flow *f, enum outcome outcome);
+
+/* Both ways have ended: FINs to whoever has none yet, and close. */
+void flow_close(struct flow *f);
+
+/* Frees a flow that has ended. */
+void flow_free(struct flow *f);
+
+/* relay.c: from connected to ended. */
+void relay_start(struct flow *f);
+void relay_ready(struct loop_source *source, uint32_t events);
+
+/* connect.c or flow.c: events while connecting come through relay_ready() and go here. */
+void flow_connecting(struct flow *f, unsigned side, uint32_t events);
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Listening sockets: what accepted connections inherit is set here once. */
+#ifndef SLUICE_LISTENER_H
+#define SLUICE_LISTENER_H
+
+#include "addr.h"
+#include "error.h"
+
+/* TCP keepalive of both legs of a flow, in milliseconds; the kernel counts whole seconds. */
+struct keepalive {
+	uint32_t idle_ms, interval_ms, count;
+};
+
+struct listener_spec {
+	enum addr_family family;
+	uint16_t port;
+	bool loopback;		    /* 127.0.0.1 or ::1; else every address of the family */
+	bool transparent;	    /* IP_TRANSPARENT: CAP_NET_RAW is enough */
+	bool shared;		    /* SO_REUSEPORT: one listener per thread */
+	bool flows;		    /* accepted sockets are flow legs: see flow_socket_options() */
+	struct keepalive keepalive; /* with flows */
+};
+
+/*
+ * Opens, binds and listens; nonblocking, SO_REUSEADDR, IPv6 alone on IPv6.
+ * Returns the descriptor (the caller's), or -errno: -EAFNOSUPPORT and -EADDRNOTAVAIL where the
+ * family is missing, with @e saying which address and port.
+ */
+int listener_open(const struct listener_spec *spec, struct err *e);
+
+/*
+ * What each socket of a flow carries from birth (Linux copies it from a listener to what it
+ * accepts: inet_csk_clone_lock()): no Nagle, urgent data inline, keepalive, and SO_LINGER {1, 0},
+ * so that a process that dies resets its flows and never ends them with a FIN.
+ * 0 or -errno of the first option that failed.
+ */
+int flow_socket_options(int fd, const struct keepalive *keepalive);
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Where a redirected connection was going. */
+#ifndef SLUICE_ORIGDST_H
+#define SLUICE_ORIGDST_H
+
+#include "addr.h"
+
+#include <netinet/in.h>
+
+union sockaddr_any {
+	struct sockaddr sa;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+};
+
+/*
+ * The destination that the client of accepted socket @fd asked for, before NAT: SO_ORIGINAL_DST
+ * or IP6T_SO_ORIGINAL_DST (net/netfilter/nf_conntrack_proto.c). Without a translation that is
+ * the socket's own address; so is what it falls back to where conntrack does not know the
+ * connection (-ENOENT: a foreign zone, or no conntrack): then *@known is false.
+ * 0 or -errno.
+ */
+int origdst_get(int fd, enum addr_family family, union sockaddr_any *out, bool *known);
+
+/* The parts of @sa. */
+socklen_t sockaddr_len(const union sockaddr_any *sa);
+uint16_t sockaddr_port(const union sockaddr_any *sa);
+struct addr sockaddr_addr(const union sockaddr_any *sa);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What sluice-proxy is told: filled from the option table, then const. */
+#ifndef SLUICE_PROXY_CONFIG_H
+#define SLUICE_PROXY_CONFIG_H
+
+#include "error.h"
+#include "options.h"
+
+/*
+ * Inbound connections arrive on one of this many ports, beginning with the inbound port: the
+ * kernel takes the first whose reply tuple is free (the collision: docs/redirect.md).
+ */
+#define PROXY_INBOUND_PORTS 16
+
+struct proxy_config {
+	uint16_t inbound_port; /* the first of PROXY_INBOUND_PORTS */
+	uint16_t outbound_port;
+	uint16_t admin_port;
+	bool transparent; /* IP_TRANSPARENT on the inbound listeners */
+	uint32_t threads;
+	uint32_t beat_ms;	  /* a heartbeat every so often */
+	uint32_t beat_timeout_ms; /* how long the kernel holds us for alive after one */
+	uint32_t drain_ms;	  /* how long a stop waits for flows to end */
+	uint32_t max_connections; /* 0: as many as the descriptor limit lets */
+	uint32_t max_samples;
+	uint32_t keepalive_idle_ms, keepalive_interval_ms, keepalive_count;
+	const char *service_name, *service_namespace; /* "" when not set */
+	unsigned log_level;			      /* enum log_level */
+	bool help, man, version;
+};
+
+extern const struct option_table proxy_options;
+
+/* The defaults that the help names. */
+void proxy_config_init(struct proxy_config *c);
+
+/* What no single option can tell: ports that overlap, times that contradict one another. */
+int proxy_config_check(const struct proxy_config *c, struct err *e);
+
+#endif

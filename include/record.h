@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * From what a flow did to the metrics: the one place that decides which series an observation
+ * goes to. Pure bookkeeping: no sockets, no clock.
+ */
+#ifndef SLUICE_RECORD_H
+#define SLUICE_RECORD_H
+
+#include "addr.h"
+#include "metrics.h"
+#include "observer.h"
+
+/* One thread's: its shard, and the address it named last (most flows go where others went). */
+struct recorder {
+	struct metrics_shard *shard;
+	struct addr last_address;
+	uint32_t last_address_name;
+};
+
+/* One flow's. */
+struct record {
+	struct recorder *recorder;
+	struct metric_value *bytes[WAY_COUNT]; /* NULL until the protocol is known */
+	uint64_t uncounted[WAY_COUNT];	       /* bytes seen before that */
+	struct metric_value *active;
+	struct addr address; /* the destination */
+	uint16_t port;
+	uint8_t direction;
+	uint8_t protocol;
+	uint32_t host; /* name of the last Host, outbound; METRIC_NAME_NONE: none */
+	uint64_t opened;
+};
+
+/* A flow to @address and @port began at @now (ns). */
+void record_open(struct record *r, struct recorder *recorder, enum direction direction,
+		 const struct addr *address, uint16_t port, uint64_t now);
+
+/* Its destination answered. */
+void record_connected(struct record *r, uint64_t now);
+
+void record_bytes(struct record *r, enum way way, size_t bytes);
+
+/* It is over; last call for @r. */
+void record_close(struct record *r, enum outcome outcome, uint64_t now);
+
+/* What observers tell goes here; the context is the struct record. */
+extern const struct observer_sink record_sink;
+
+#endif

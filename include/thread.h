@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One data thread of the worker: an event loop, the listeners that it accepts from, its flows.
+ *
+ * Theory of Operation: nothing here is shared but what is _Atomic, and that only for bookkeeping
+ * outside the data path (struct vitals is the worker's, see vitals.h). A thread goes round at
+ * least once per half heartbeat, also when idle, so that its rounds show that it is not stuck.
+ */
+#ifndef SLUICE_THREAD_H
+#define SLUICE_THREAD_H
+
+#include "flow.h"
+#include "loop.h"
+#include "pod.h"
+#include "record.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* What all threads of a worker go by. */
+enum phase {
+	PHASE_SERVING,	/* the heart beats */
+	PHASE_LEAVING,	/* no beat any more; still accepting, until the kernel believes it */
+	PHASE_DRAINING, /* listeners closed; flows may end */
+	PHASE_ENDED,	/* flows that are left are reset */
+	PHASE_COUNT,
+};
+
+/* Shared by the threads of a worker; the fields that change are atomic. */
+struct thread_shared {
+	struct pod *pod;
+	bool observers_off;
+	uint32_t max_connections;
+	unsigned idle_ms; /* a thread goes round at least this often */
+	_Atomic int phase;
+	_Atomic uint32_t connections; /* of all threads */
+};
+
+/* A listener as an event source of one thread. */
+struct acceptor {
+	struct loop_source source;
+	struct thread *thread;
+	const struct pod_listener *listener;
+};
+
+struct thread {
+	struct loop loop;
+	struct thread_shared *shared;
+	struct recorder recorder;
+	unsigned index;
+	pthread_t handle; /* not of thread 0: that is the process's first */
+	int phase;	  /* the phase that this thread has carried out */
+
+	struct acceptor *acceptors; /* owned */
+	size_t acceptor_count;
+	uint64_t accept_again; /* ns; 0: accepting, else paused until then */
+
+	struct flow *flows; /* living, doubly linked */
+	struct flow *ended; /* freed after the round: events for them may be in hand */
+	uint32_t flow_count;
+	uint64_t now; /* ns, of the event being handled */
+	char *buffer; /* FLOW_BUFFER bytes, of whoever is being handled */
+
+	_Atomic uint64_t rounds;
+};
+
+/* @index is the thread's number; @shard is its own. On failure nothing is left open. */
+int thread_init(struct thread *t, struct thread_shared *shared, unsigned index,
+		struct metrics_shard *shard, struct err *e);
+
+/* Resets what flows are left and frees everything. */
+void thread_fini(struct thread *t);
+
+/*
+ * One round: waits at most until @wake (ns, CLOCK_MONOTONIC) or half a beat, handles what is
+ * ready, carries out a change of phase. False when the phase is ENDED, or DRAINING without flows.
+ */
+bool thread_round(struct thread *t, uint64_t wake);
+
+/* Takes no new connection for a moment: descriptors, memory or connections have run out. */
+void thread_pause_accepting(struct thread *t);
+
+#endif

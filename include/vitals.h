@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What parent and worker know of one another: a page of memory and an eventfd. */
+#ifndef SLUICE_VITALS_H
+#define SLUICE_VITALS_H
+
+#include "base.h"
+
+#include <stdatomic.h>
+
+/*
+ * Shared memory, made by the parent before it forks. The worker writes `pulse` and `ready`, the
+ * parent the rest.
+ */
+struct vitals {
+	_Atomic uint64_t pulse; /* counts up while every thread of the worker goes round */
+	_Atomic bool ready;	/* some worker has served: a later failure is a crash */
+	_Atomic uint64_t restarts;
+	_Atomic bool observers_off;
+};
+
+#endif

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* A flow's birth and death: see flow.h. Its life is in relay.c. */
+#include "flow.h"
+
+#include "log.h"
+#include "origdst.h"
+#include "thread.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static void link_flow(struct flow *f)
+{
+	struct thread *t = f->thread;
+
+	f->next = t->flows;
+	if (t->flows)
+		t->flows->prev = f;
+	t->flows = f;
+	t->flow_count++;
+	atomic_fetch_add_explicit(&t->shared->connections, 1, memory_order_relaxed);
+}
+
+static void unlink_flow(struct flow *f)
+{
+	struct thread *t = f->thread;
+
+	if (f->next)
+		f->next->prev = f->prev;
+	if (f->prev)
+		f->prev->next = f->next;
+	else
+		t->flows = f->next;
+	t->flow_count--;
+	atomic_fetch_sub_explicit(&t->shared->connections, 1, memory_order_relaxed);
+}
+
+/* The last steps of every end. */
+static void finish(struct flow *f, enum outcome outcome)
+{
+	struct thread *t = f->thread;
+
+	observer_fini(&f->observer, t->now);
+	record_close(&f->record, outcome, t->now);
+	for (unsigned side = 0; side < FLOW_SIDE_COUNT; side++) {
+		struct leg *leg = &f->legs[side];
+
+		if (leg->source.fd >= 0)
+			close(leg->source.fd);
+		leg->source.fd = -1;
+		leg->source.registered = false;
+		free(leg->backlog);
+		leg->backlog = NULL;
+	}
+	unlink_flow(f);
+	f->state = FLOW_ENDED;
+	f->next = t->ended;
+	t->ended = f;
+}
+
+void flow_reset(struct flow *f, enum outcome outcome)
+{
+	if (f->state == FLOW_ENDED)
+		return;
+	observer_end(&f->observer, WAY_TO_CLIENT, OBSERVER_RESET, f->thread->now);
+	finish(f, outcome);
+}
+
+void flow_close(struct flow *f)
+{
+	static const struct linger off = { 0, 0 };
+
+	for (unsigned side = 0; side < FLOW_SIDE_COUNT; side++)
+		setsockopt(f->legs[side].source.fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+	finish(f, OUTCOME_CLOSED);
+}
+
+void flow_free(struct flow *f)
+{
+	free(f);
+}
+
+static enum outcome connect_outcome(int error)
+{
+	switch (error) {
+	case ECONNREFUSED:
+		return OUTCOME_REFUSED;
+	case ETIMEDOUT:
+		return OUTCOME_TIMEOUT;
+	case ECONNRESET:
+		return OUTCOME_RESET_BY_SERVER;
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+	case EADDRNOTAVAIL: /* no free source port */
+		return OUTCOME_LIMIT;
+	default:
+		return OUTCOME_UNREACHABLE;
+	}
+}
+
+static void connected(struct flow *f)
+{
+	record_connected(&f->record, f->thread->now);
+	f->state = FLOW_OPEN;
+	relay_start(f);
+}
+
+/*
+ * Begins the connect to @to. Returns 0 when it stands already, -EINPROGRESS, or another -errno.
+ *
+ * A connect to a local address has finished when connect(2) comes back, which says EINPROGRESS all
+ * the same (net/ipv4/af_inet.c looks at the state before it works off the socket's backlog, where
+ * the SYN-ACK waits). A send of nothing tells: it saves the common inbound flow a turn of epoll.
+ */
+static int begin_connect(struct flow *f, const union sockaddr_any *to)
+{
+	struct leg *server = &f->legs[FLOW_SERVER];
+	int fd, rc;
+
+	fd = socket(to->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+	if (fd < 0)
+		return -errno;
+	server->source.fd = fd;
+	rc = flow_socket_options(fd, &f->pod->keepalive);
+	if (rc < 0)
+		return rc;
+	if (connect(fd, &to->sa, sockaddr_len(to)) == 0)
+		return 0;
+	if (errno != EINPROGRESS)
+		return -errno;
+	if (send(fd, "", 0, MSG_NOSIGNAL) == 0)
+		return 0;
+	return errno == EAGAIN ? -EINPROGRESS : -errno;
+}
+
+/*
+ * Whether the connection was made to one of our own listeners, which nobody redirected: serving it
+ * would mean connecting to ourselves, for ever.
+ */
+static bool is_loop(const struct pod *pod, int fd, const union sockaddr_any *to)
+{
+	union sockaddr_any own;
+	socklen_t len = sizeof(own);
+	struct addr to_addr, own_addr;
+
+	if (!pod_owns_port(pod, sockaddr_port(to)))
+		return false;
+	to_addr = sockaddr_addr(to);
+	if (addr_is_loopback(&to_addr))
+		return true;
+	if (getsockname(fd, &own.sa, &len) < 0)
+		return true;
+	own_addr = sockaddr_addr(&own);
+	return memcmp(&own_addr, &to_addr, sizeof(to_addr)) == 0;
+}
+
+static struct flow *flow_new(struct thread *t, const struct pod_listener *listener, int fd,
+			     const union sockaddr_any *to)
+{
+	struct flow *f = calloc(1, sizeof(*f));
+	struct addr address = sockaddr_addr(to);
+
+	if (!f)
+		return NULL;
+	f->thread = t;
+	f->pod = t->shared->pod;
+	for (unsigned side = 0; side < FLOW_SIDE_COUNT; side++) {
+		f->legs[side].side = (uint8_t)side;
+		f->legs[side].source.fd = -1;
+		f->legs[side].source.ready = relay_ready;
+	}
+	f->legs[FLOW_CLIENT].source.fd = fd;
+	record_open(&f->record, &t->recorder, listener->direction, &address, sockaddr_port(to),
+		    t->now);
+	observer_init(&f->observer, &record_sink, &f->record, t->shared->observers_off);
+	link_flow(f);
+	return f;
+}
+
+void flow_accept(struct thread *t, const struct pod_listener *listener, int fd)
+{
+	union sockaddr_any to;
+	struct flow *f;
+	bool known;
+	int rc;
+
+	/* Its peer may be gone already; then there is nothing to count it under. */
+	if (origdst_get(fd, listener->family, &to, &known) < 0) {
+		close(fd);
+		return;
+	}
+	f = flow_new(t, listener, fd, &to);
+	if (!f) {
+		close(fd);
+		thread_pause_accepting(t);
+		return;
+	}
+	if (is_loop(f->pod, fd, &to)) {
+		log_debug("refused a connection to our own port %u%s", sockaddr_port(&to),
+			  known ? "" : " (conntrack does not know it)");
+		flow_reset(f, OUTCOME_LOOP);
+		return;
+	}
+	rc = begin_connect(f, &to);
+	if (rc == 0) {
+		connected(f);
+		return;
+	}
+	if (rc == -EINPROGRESS)
+		rc = loop_watch(&t->loop, &f->legs[FLOW_SERVER].source, EPOLLOUT);
+	if (rc == 0)
+		rc = loop_watch(&t->loop, &f->legs[FLOW_CLIENT].source, 0);
+	if (rc < 0)
+		flow_reset(f, connect_outcome(-rc));
+}
+
+void flow_connecting(struct flow *f, unsigned side, uint32_t events)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	if (side == FLOW_CLIENT) {
+		flow_reset(f, OUTCOME_RESET_BY_CLIENT);
+		return;
+	}
+	if (events & (EPOLLERR | EPOLLHUP)) {
+		getsockopt(f->legs[FLOW_SERVER].source.fd, SOL_SOCKET, SO_ERROR, &error, &len);
+		flow_reset(f, connect_outcome(error));
+		return;
+	}
+	connected(f);
+}

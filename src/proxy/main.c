@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* sluice-proxy: from the command line to the parent's loop. */
+#include "base.h"
+#include "log.h"
+#include "parent.h"
+#include "proxy_config.h"
+#include "proxy_man.h"
+#include "version.h"
+
+#include <unistd.h>
+
+#define PROGRAM "sluice-proxy"
+
+static void print_help(void)
+{
+	puts("Usage: " PROGRAM " [OPTION]...\n"
+	     "\n"
+	     "Takes over the connections that `sluice apply` redirects to it, passes their bytes\n"
+	     "on untouched, and serves metrics of them. Runs in the foreground, as an ordinary\n"
+	     "user (the one that `sluice apply --proxy-uid` names), until SIGTERM.\n"
+	     "\n"
+	     "Every option may also be given as an environment variable: --drain-timeout as\n"
+	     "SLUICE_DRAIN_TIMEOUT. Exit status: 0 stopped as told, 1 failed, 2 wrong usage.\n");
+	options_help(&proxy_options, 1, stdout);
+}
+
+static int run(int argc, char **argv, struct err *e)
+{
+	struct proxy_config config;
+	int rc;
+
+	proxy_config_init(&config);
+	rc = options_parse(&proxy_options, 1, argc, argv, environ, &config, NULL, 0, NULL, e);
+	if (rc < 0)
+		return rc;
+	if (config.help) {
+		print_help();
+		return 0;
+	}
+	if (config.man) {
+		proxy_man(stdout);
+		return 0;
+	}
+	if (config.version) {
+		puts(PROGRAM " " VERSION);
+		return 0;
+	}
+	rc = proxy_config_check(&config, e);
+	if (rc < 0)
+		return rc;
+	log_init(PROGRAM, (enum log_level)config.log_level);
+	if (geteuid() == 0)
+		log_warn("running as root: run as the user that --proxy-uid of sluice apply "
+			 "names, or what this proxy sends is redirected to itself");
+	return parent_run(&config, e);
+}
+
+int main(int argc, char **argv)
+{
+	struct err e = ERR_INIT;
+
+	log_init(PROGRAM, LOG_INFO);
+	if (run(argc, argv, &e) == 0)
+		return EXIT_DONE;
+	log_error("%s", e.text);
+	return (int)e.status;
+}

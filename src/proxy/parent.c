@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The parent: see parent.h.
+ *
+ * Theory of Operation: all that may fail under load happens in the worker. The parent holds the
+ * same listeners and never accepts, so what arrives between two workers waits in the queues. It
+ * watches the worker's pulse in shared memory: a worker that stands still is killed like one that
+ * died is replaced. On a stop it closes its own listeners at once, so that the worker alone
+ * decides when they are gone. The worker dies with the parent (PR_SET_PDEATHSIG).
+ */
+#include "parent.h"
+
+#include "log.h"
+#include "loop.h"
+#include "pod.h"
+#include "vitals.h"
+#include "worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#define CHECK_MS	 250
+#define HUNG_MS		 5000 /* without a pulse: the worker is killed */
+#define CRASH_WINDOW_NS	 60000000000ull
+#define CRASHES_TO_BLIND 3 /* so many within the window: the next one observes nothing */
+#define STILLBORN_MAX	 5 /* workers in a row that never had a pulse: give up */
+
+struct parent {
+	const struct proxy_config *config;
+	struct pod pod;
+	struct vitals *vitals;
+	int stop_fd;
+	pid_t worker;
+	bool stopping;
+	uint64_t crashes[CRASHES_TO_BLIND]; /* when the last ones were, ns */
+	unsigned crash_count;
+	unsigned stillborn;
+	uint64_t pulse; /* as last seen */
+	unsigned still_ms;
+	uint64_t born_pulse; /* when the present worker was started */
+};
+
+/* The child's whole life. */
+_noreturn_ static void be_worker(struct parent *p, pid_t parent_pid)
+{
+	struct err e = ERR_INIT;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent_pid)
+		_exit(EXIT_FAILED);
+	prctl(PR_SET_NAME, "sluice-worker");
+	if (worker_run(&p->pod, p->config, p->vitals, p->stop_fd, &e) < 0) {
+		log_error("%s", e.text);
+		_exit(EXIT_FAILED);
+	}
+	exit(EXIT_DONE);
+}
+
+static int spawn(struct parent *p, struct err *e)
+{
+	pid_t self = getpid(), pid = fork();
+
+	if (pid < 0)
+		return err_sys(e, -errno, "cannot start the worker");
+	if (pid == 0)
+		be_worker(p, self);
+	p->worker = pid;
+	p->born_pulse = p->pulse = atomic_load(&p->vitals->pulse);
+	p->still_ms = 0;
+	return 0;
+}
+
+/* Remembers a crash; from the third within a minute on observers stay off. */
+static void count_crash(struct parent *p)
+{
+	uint64_t now = loop_clock(), oldest;
+
+	p->crashes[p->crash_count % CRASHES_TO_BLIND] = now;
+	p->crash_count++;
+	atomic_fetch_add(&p->vitals->restarts, 1);
+	if (p->crash_count < CRASHES_TO_BLIND || atomic_load(&p->vitals->observers_off))
+		return;
+	oldest = p->crashes[p->crash_count % CRASHES_TO_BLIND];
+	if (now - oldest < CRASH_WINDOW_NS) {
+		atomic_store(&p->vitals->observers_off, true);
+		log_warn("%d crashes in a minute: observing nothing from now on", CRASHES_TO_BLIND);
+	}
+}
+
+/* The worker is gone. 1: stopped as told, 0: a new one runs, negative: give up. */
+static int worker_ended(struct parent *p, int status, struct err *e)
+{
+	bool clean = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_DONE;
+
+	if (p->stopping && clean)
+		return 1;
+	if (p->stopping)
+		return err_set(e, -ECHILD,
+			       "the worker died before it had drained: connections "
+			       "were reset");
+	if (!atomic_load(&p->vitals->ready))
+		return err_set(e, -ECHILD, "the worker could not start");
+	if (WIFSIGNALED(status))
+		log_error("the worker was killed by signal %d: starting another", WTERMSIG(status));
+	else
+		log_error("the worker ended with status %d: starting another", WEXITSTATUS(status));
+	p->stillborn = atomic_load(&p->vitals->pulse) == p->born_pulse ? p->stillborn + 1 : 0;
+	if (p->stillborn == STILLBORN_MAX)
+		return err_set(e, -ECHILD, "%d workers died as soon as they ran: giving up",
+			       STILLBORN_MAX);
+	count_crash(p);
+	return spawn(p, e);
+}
+
+static int reap(struct parent *p, struct err *e)
+{
+	int status;
+
+	if (waitpid(p->worker, &status, WNOHANG) != p->worker)
+		return 0;
+	return worker_ended(p, status, e);
+}
+
+/* CHECK_MS have passed: does the worker still go round? */
+static void check_pulse(struct parent *p)
+{
+	uint64_t pulse = atomic_load(&p->vitals->pulse);
+
+	p->still_ms = pulse == p->pulse ? p->still_ms + CHECK_MS : 0;
+	p->pulse = pulse;
+	if (p->still_ms >= HUNG_MS) {
+		log_error("the worker stands still: killing it");
+		kill(p->worker, SIGKILL);
+		p->still_ms = 0;
+	}
+}
+
+static void stop(struct parent *p)
+{
+	p->stopping = true;
+	pod_close_listeners(&p->pod);
+	eventfd_write(p->stop_fd, 1);
+}
+
+static int supervise(struct parent *p, const sigset_t *signals, struct err *e)
+{
+	const struct timespec check = { .tv_nsec = CHECK_MS * 1000000L };
+	int rc = spawn(p, e);
+
+	while (rc == 0) {
+		switch (sigtimedwait(signals, NULL, &check)) {
+		case SIGTERM:
+		case SIGINT:
+			stop(p);
+			break;
+		case SIGCHLD:
+			break;
+		default:
+			check_pulse(p);
+			break;
+		}
+		rc = reap(p, e);
+	}
+	return rc < 0 ? rc : 0;
+}
+
+static void raise_descriptor_limit(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+}
+
+int parent_run(const struct proxy_config *config, struct err *e)
+{
+	struct parent p = { .config = config, .stop_fd = -1 };
+	sigset_t signals;
+	int rc;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	raise_descriptor_limit();
+
+	p.vitals = mmap(NULL, sizeof(*p.vitals), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			-1, 0);
+	if (p.vitals == MAP_FAILED)
+		return err_sys(e, -errno, "cannot share memory with the worker");
+	p.stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	rc = p.stop_fd < 0 ? err_sys(e, -errno, "cannot make an eventfd")
+			   : pod_open(&p.pod, config, e);
+	if (rc == 0) {
+		rc = supervise(&p, &signals, e);
+		pod_close(&p.pod);
+	}
+	if (p.stop_fd >= 0)
+		close(p.stop_fd);
+	munmap(p.vitals, sizeof(*p.vitals));
+	return rc;
+}

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The options of sluice-proxy, one row each: see options.h. */
+#include "proxy_config.h"
+
+#include "log.h"
+#include "parse.h"
+
+static int read_port(void *field, struct span value, struct err *e)
+{
+	return parse_port(value, field, e);
+}
+
+static int read_bool(void *field, struct span value, struct err *e)
+{
+	return parse_bool(value, field, e);
+}
+
+static int read_threads(void *field, struct span value, struct err *e)
+{
+	return parse_u32(value, 1, 64, field, e);
+}
+
+/* Shorter beats cost CPU for nothing, longer ones leave a dead proxy's window open. */
+static int read_beat(void *field, struct span value, struct err *e)
+{
+	return parse_duration_ms(value, 10, 10000, field, e);
+}
+
+static int read_beat_timeout(void *field, struct span value, struct err *e)
+{
+	return parse_duration_ms(value, 30, 60000, field, e);
+}
+
+static int read_drain(void *field, struct span value, struct err *e)
+{
+	return parse_duration_ms(value, 0, 24 * 3600000, field, e);
+}
+
+static int read_connections(void *field, struct span value, struct err *e)
+{
+	return parse_u32(value, 1, 10000000, field, e);
+}
+
+static int read_samples(void *field, struct span value, struct err *e)
+{
+	return parse_u32(value, 1000, 10000000, field, e);
+}
+
+/* The kernel counts keepalive in whole seconds, up to MAX_TCP_KEEPIDLE of include/net/tcp.h. */
+static int read_keepalive(void *field, struct span value, struct err *e)
+{
+	return parse_duration_ms(value, 1000, 32767000, field, e);
+}
+
+/* MAX_TCP_KEEPCNT of include/net/tcp.h. */
+static int read_keepalive_count(void *field, struct span value, struct err *e)
+{
+	return parse_u32(value, 1, 127, field, e);
+}
+
+/* The text outlives the configuration: it is argv's or the environment's. */
+static int read_text(void *field, struct span value, struct err *e)
+{
+	if (value.len > 253)
+		return err_usage(e, "longer than 253 characters");
+	*(const char **)field = value.ptr;
+	return 0;
+}
+
+static int read_log_level(void *field, struct span value, struct err *e)
+{
+	static const char *const words[] = { "error", "warn", "info", "debug" };
+	_Static_assert(ARRAY_SIZE(words) == LOG_LEVEL_COUNT, "a word for each level");
+
+	return parse_word(value, words, ARRAY_SIZE(words), field, e);
+}
+
+#define FIELD(f) .offset = offsetof(struct proxy_config, f), .commands = 1
+
+static const struct option rows[] = {
+	{ "inbound-port", "PORT", "9211",
+	  "where inbound connections are redirected to; its 15 successors are listened on too",
+	  OPTION_VALUE, .parse = read_port, FIELD(inbound_port) },
+	{ "outbound-port", "PORT", "9001",
+	  "where outbound connections are redirected to; listened on at loopback alone",
+	  OPTION_VALUE, .parse = read_port, FIELD(outbound_port) },
+	{ "admin-port", "PORT", "9901", "where /metrics, /ready and /live are served", OPTION_VALUE,
+	  .parse = read_port, FIELD(admin_port) },
+	{ "transparent", "on|off", "off",
+	  "set IP_TRANSPARENT on the inbound listeners (needs CAP_NET_RAW)", OPTION_FLAG,
+	  .parse = read_bool, FIELD(transparent) },
+	{ "threads", "N", "1", "event loops that share the connections", OPTION_VALUE,
+	  .parse = read_threads, FIELD(threads) },
+	{ "heartbeat-interval", "TIME", "100ms",
+	  "how often the kernel is told that the proxy is alive", OPTION_VALUE, .parse = read_beat,
+	  FIELD(beat_ms) },
+	{ "heartbeat-timeout", "TIME", "300ms",
+	  "how long the kernel believes it: as given to sluice apply", OPTION_VALUE,
+	  .parse = read_beat_timeout, FIELD(beat_timeout_ms) },
+	{ "drain-timeout", "TIME", "25s",
+	  "how long a stop waits for connections to end before it resets them", OPTION_VALUE,
+	  .parse = read_drain, FIELD(drain_ms) },
+	{ "max-connections", "N", "from the descriptor limit",
+	  "connections at once; from 90 % on new ones go past the proxy", OPTION_VALUE,
+	  .parse = read_connections, FIELD(max_connections) },
+	{ "max-samples", "N", "20000", "lines of /metrics at most; what is beyond is summed up",
+	  OPTION_VALUE, .parse = read_samples, FIELD(max_samples) },
+	{ "keepalive-idle", "TIME", "25s", "silence after which TCP keepalive probes begin",
+	  OPTION_VALUE, .parse = read_keepalive, FIELD(keepalive_idle_ms) },
+	{ "keepalive-interval", "TIME", "25s", "time between two keepalive probes", OPTION_VALUE,
+	  .parse = read_keepalive, FIELD(keepalive_interval_ms) },
+	{ "keepalive-count", "N", "127", "unanswered probes after which a peer is dead",
+	  OPTION_VALUE, .parse = read_keepalive_count, FIELD(keepalive_count) },
+	{ "service-name", "NAME", NULL, "service_name on every series", OPTION_VALUE,
+	  .parse = read_text, FIELD(service_name) },
+	{ "service-namespace", "NAME", NULL, "service_namespace on every series", OPTION_VALUE,
+	  .parse = read_text, FIELD(service_namespace) },
+	{ "log-level", "LEVEL", "info", "least urgent lines to print: error, warn, info, debug",
+	  OPTION_VALUE, .parse = read_log_level, FIELD(log_level) },
+	{ "help", NULL, NULL, "print this and exit", OPTION_FLAG, .parse = read_bool,
+	  .command_line_only = true, FIELD(help) },
+	{ "man", NULL, NULL, "print the manual page in mdoc and exit", OPTION_FLAG,
+	  .parse = read_bool, .command_line_only = true, FIELD(man) },
+	{ "version", NULL, NULL, "print the version and exit", OPTION_FLAG, .parse = read_bool,
+	  .command_line_only = true, FIELD(version) },
+};
+
+const struct option_table proxy_options = { rows, ARRAY_SIZE(rows) };
+
+void proxy_config_init(struct proxy_config *c)
+{
+	*c = (struct proxy_config){
+		.inbound_port = 9211,
+		.outbound_port = 9001,
+		.admin_port = 9901,
+		.threads = 1,
+		.beat_ms = 100,
+		.beat_timeout_ms = 300,
+		.drain_ms = 25000,
+		.max_samples = 20000,
+		.keepalive_idle_ms = 25000,
+		.keepalive_interval_ms = 25000,
+		.keepalive_count = 127,
+		.service_name = "",
+		.service_namespace = "",
+		.log_level = LOG_INFO,
+	};
+}
+
+static bool in_inbound_range(const struct proxy_config *c, uint16_t port)
+{
+	return port >= c->inbound_port && port < c->inbound_port + PROXY_INBOUND_PORTS;
+}
+
+int proxy_config_check(const struct proxy_config *c, struct err *e)
+{
+	unsigned last = c->inbound_port + PROXY_INBOUND_PORTS - 1u;
+
+	if (last > 65535)
+		return err_usage(e,
+				 "--inbound-port: %u leaves no room for its 15 successors: "
+				 "use 65520 or less",
+				 c->inbound_port);
+	if (in_inbound_range(c, c->outbound_port))
+		return err_usage(e, "--outbound-port: %u lies in the inbound range %u-%u",
+				 c->outbound_port, c->inbound_port, last);
+	if (in_inbound_range(c, c->admin_port) || c->admin_port == c->outbound_port)
+		return err_usage(e,
+				 "--admin-port: %u is the outbound port or lies in the inbound "
+				 "range %u-%u",
+				 c->admin_port, c->inbound_port, last);
+	if (c->beat_timeout_ms < 2 * c->beat_ms)
+		return err_usage(e,
+				 "--heartbeat-timeout: %ums is less than two heartbeats of %ums: "
+				 "one late beat would disarm the redirect",
+				 c->beat_timeout_ms, c->beat_ms);
+	return 0;
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* From what a flow did to the metrics: see record.h. */
+#include "record.h"
+
+static struct metric_key key_of(const struct record *r, enum metric metric)
+{
+	return (struct metric_key){
+		.metric = (uint8_t)metric,
+		.direction = r->direction,
+		.port = r->port,
+	};
+}
+
+static struct metric_value *value_of(struct record *r, const struct metric_key *key)
+{
+	return metrics_value(r->recorder->shard, key);
+}
+
+static void observe(struct record *r, const struct metric_key *key, uint64_t value)
+{
+	metric_observe(metrics_histogram(r->recorder->shard, key), value);
+}
+
+/* The name of the destination's address. */
+static uint32_t address_name(struct record *r)
+{
+	struct recorder *rec = r->recorder;
+	char text[ADDR_TEXT_MAX];
+
+	if (rec->last_address_name == METRIC_NAME_NONE ||
+	    memcmp(&rec->last_address, &r->address, sizeof(r->address)) != 0) {
+		rec->last_address = r->address;
+		rec->last_address_name = metrics_name(
+			rec->shard, span_str(addr_text(&r->address, text)), METRIC_NAME_ADDRESS);
+	}
+	return rec->last_address_name;
+}
+
+/* server_address: what the client calls the server, else its address. */
+static uint32_t server_name(struct record *r)
+{
+	return r->host != METRIC_NAME_NONE ? r->host : address_name(r);
+}
+
+void record_open(struct record *r, struct recorder *recorder, enum direction direction,
+		 const struct addr *address, uint16_t port, uint64_t now)
+{
+	struct metric_key key;
+
+	*r = (struct record){
+		.recorder = recorder,
+		.address = *address,
+		.port = port,
+		.direction = (uint8_t)direction,
+		.opened = now,
+	};
+	key = key_of(r, METRIC_CONNECTIONS_OPENED);
+	metric_add(value_of(r, &key), 1);
+	key.metric = METRIC_CONNECTIONS_ACTIVE;
+	r->active = value_of(r, &key);
+	metric_add(r->active, 1);
+}
+
+void record_connected(struct record *r, uint64_t now)
+{
+	struct metric_key key = key_of(r, METRIC_CONNECT_DURATION);
+
+	observe(r, &key, now - r->opened);
+}
+
+/* The protocol is known, or changed: bytes go to its series from here on. */
+static void set_protocol(struct record *r, enum protocol protocol)
+{
+	struct metric_key key = key_of(r, METRIC_BYTES);
+
+	r->protocol = (uint8_t)protocol;
+	key.protocol = (uint8_t)protocol;
+	for (unsigned way = 0; way < WAY_COUNT; way++) {
+		key.way = (uint8_t)way;
+		r->bytes[way] = value_of(r, &key);
+		metric_add(r->bytes[way], (int64_t)r->uncounted[way]);
+		r->uncounted[way] = 0;
+	}
+}
+
+void record_bytes(struct record *r, enum way way, size_t bytes)
+{
+	if (likely(r->bytes[way]))
+		metric_add(r->bytes[way], (int64_t)bytes);
+	else
+		r->uncounted[way] += bytes;
+}
+
+void record_close(struct record *r, enum outcome outcome, uint64_t now)
+{
+	struct metric_key key = key_of(r, METRIC_CONNECTIONS_CLOSED);
+
+	if (r->protocol == PROTOCOL_UNKNOWN)
+		set_protocol(r, PROTOCOL_TCP);
+	metric_add(r->active, -1);
+	key.protocol = r->protocol;
+	key.outcome = (uint8_t)outcome;
+	key.name = server_name(r);
+	metric_add(value_of(r, &key), 1);
+	key.metric = METRIC_CONNECTION_DURATION;
+	observe(r, &key, now - r->opened);
+}
+
+static void on_protocol(void *ctx, enum protocol protocol)
+{
+	set_protocol(ctx, protocol);
+}
+
+static void on_active(void *ctx, enum http_method method, int change)
+{
+	struct record *r = ctx;
+	struct metric_key key =
+		key_of(r, r->direction == DIRECTION_INBOUND ? METRIC_HTTP_SERVER_ACTIVE
+							    : METRIC_HTTP_CLIENT_ACTIVE);
+
+	key.method = (uint8_t)method;
+	metric_add(value_of(r, &key), change);
+}
+
+/*
+ * OpenTelemetry's rule for error.type: a server's fault is 5xx, for a client every 4xx is one
+ * too; what never was answered says why.
+ */
+static enum error_type error_of(const struct record *r, const struct http_exchange *x)
+{
+	unsigned first_bad = r->direction == DIRECTION_INBOUND ? 500 : 400;
+
+	if (x->error != ERROR_NONE)
+		return x->error;
+	return x->status >= first_bad ? ERROR_STATUS : ERROR_NONE;
+}
+
+static void on_exchange(void *ctx, const struct http_exchange *x)
+{
+	struct record *r = ctx;
+	bool inbound = r->direction == DIRECTION_INBOUND;
+	struct metric_key key = key_of(r, METRIC_HTTP_FIRST_BYTE);
+
+	if (!inbound)
+		r->host = metrics_name(r->recorder->shard, x->host, METRIC_NAME_HOST);
+	if (x->first_byte)
+		observe(r, &key, x->first_byte - x->started);
+
+	key.metric =
+		inbound ? METRIC_HTTP_SERVER_REQUEST_DURATION : METRIC_HTTP_CLIENT_REQUEST_DURATION;
+	key.method = (uint8_t)x->method;
+	key.version = (uint8_t)x->version;
+	key.status = x->status;
+	key.error = (uint8_t)error_of(r, x);
+	key.name = inbound ? METRIC_NAME_NONE : server_name(r);
+	observe(r, &key, x->ended - x->started);
+
+	key = key_of(r,
+		     inbound ? METRIC_HTTP_SERVER_REQUEST_BODY : METRIC_HTTP_CLIENT_REQUEST_BODY);
+	key.method = (uint8_t)x->method;
+	observe(r, &key, x->request_body);
+	key.metric = inbound ? METRIC_HTTP_SERVER_RESPONSE_BODY : METRIC_HTTP_CLIENT_RESPONSE_BODY;
+	observe(r, &key, x->response_body);
+}
+
+static void on_lost(void *ctx, enum lost_reason reason)
+{
+	struct record *r = ctx;
+	struct metric_key key = { .metric = METRIC_OBSERVER_LOST, .lost = (uint8_t)reason };
+
+	metric_add(value_of(r, &key), 1);
+}
+
+const struct observer_sink record_sink = {
+	.protocol = on_protocol,
+	.active = on_active,
+	.exchange = on_exchange,
+	.lost = on_lost,
+};

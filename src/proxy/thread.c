@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* One data thread of the worker: see thread.h. */
+#include "thread.h"
+
+#include "log.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+/* A burst of connections must not keep flows that have data waiting. */
+#define ACCEPTS_PER_TURN 64
+
+#define PAUSE_NS 20000000u
+
+static void accept_ready(struct loop_source *source, uint32_t events)
+{
+	struct acceptor *a = CONTAINER_OF(source, struct acceptor, source);
+	struct thread *t = a->thread;
+
+	(void)events;
+	for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
+		int fd;
+
+		if (atomic_load_explicit(&t->shared->connections, memory_order_relaxed) >=
+		    t->shared->max_connections) {
+			thread_pause_accepting(t);
+			return;
+		}
+		fd = accept4(source->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd >= 0) {
+			t->now = loop_clock();
+			flow_accept(t, a->listener, fd);
+			continue;
+		}
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+			thread_pause_accepting(t);
+			return;
+		}
+		/* What else accept(2) reports is the lost connection's; the next may be fine. */
+		if (errno == EAGAIN || !source->registered)
+			return;
+	}
+}
+
+void thread_pause_accepting(struct thread *t)
+{
+	for (size_t i = 0; i < t->acceptor_count; i++)
+		loop_unwatch(&t->loop, &t->acceptors[i].source);
+	t->accept_again = loop_clock() + PAUSE_NS;
+}
+
+static int watch_acceptors(struct thread *t)
+{
+	for (size_t i = 0; i < t->acceptor_count; i++) {
+		int rc = loop_watch(&t->loop, &t->acceptors[i].source, EPOLLIN);
+
+		if (rc < 0)
+			return rc;
+	}
+	t->accept_again = 0;
+	return 0;
+}
+
+/* Accepts what is still in the queues, then closes them. */
+static void close_acceptors(struct thread *t)
+{
+	for (size_t i = 0; i < t->acceptor_count; i++) {
+		struct loop_source *source = &t->acceptors[i].source;
+		int fd;
+
+		while ((fd = accept4(source->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+			t->now = loop_clock();
+			flow_accept(t, t->acceptors[i].listener, fd);
+		}
+		loop_unwatch(&t->loop, source);
+		close(source->fd);
+	}
+	t->acceptor_count = 0;
+	t->accept_again = 0;
+}
+
+int thread_init(struct thread *t, struct thread_shared *shared, unsigned index,
+		struct metrics_shard *shard, struct err *e)
+{
+	struct pod *pod = shared->pod;
+	int rc;
+
+	*t = (struct thread){
+		.shared = shared,
+		.recorder = { .shard = shard },
+		.index = index,
+		.phase = PHASE_SERVING,
+	};
+	rc = loop_open(&t->loop, e);
+	if (rc < 0)
+		return rc;
+	t->buffer = malloc(FLOW_BUFFER);
+	t->acceptors = calloc(pod->listener_count, sizeof(*t->acceptors));
+	if (!t->buffer || !t->acceptors) {
+		thread_fini(t);
+		return err_set(e, -ENOMEM, "out of memory for a thread");
+	}
+	for (size_t i = 0; i < pod->listener_count; i++) {
+		const struct pod_listener *listener = &pod->listeners[i];
+
+		if (listener->thread != index)
+			continue;
+		t->acceptors[t->acceptor_count++] = (struct acceptor){
+			.source = { .fd = listener->fd, .ready = accept_ready },
+			.thread = t,
+			.listener = listener,
+		};
+	}
+	rc = watch_acceptors(t);
+	if (rc < 0) {
+		thread_fini(t);
+		return err_sys(e, rc, "cannot watch a listener");
+	}
+	return 0;
+}
+
+static void reset_all(struct thread *t)
+{
+	t->now = loop_clock();
+	while (t->flows)
+		flow_reset(t->flows, OUTCOME_DRAIN);
+}
+
+static void free_ended(struct thread *t)
+{
+	while (t->ended) {
+		struct flow *f = t->ended;
+
+		t->ended = f->next;
+		flow_free(f);
+	}
+}
+
+void thread_fini(struct thread *t)
+{
+	reset_all(t);
+	free_ended(t);
+	loop_close(&t->loop);
+	free(t->acceptors);
+	free(t->buffer);
+	t->acceptors = NULL;
+	t->buffer = NULL;
+}
+
+static void follow_phase(struct thread *t)
+{
+	int phase = atomic_load_explicit(&t->shared->phase, memory_order_acquire);
+
+	if (phase == t->phase)
+		return;
+	t->phase = phase;
+	if (phase >= PHASE_DRAINING)
+		close_acceptors(t);
+}
+
+static int wait_ms(const struct thread *t, uint64_t wake)
+{
+	uint64_t now = loop_clock(), ms;
+
+	if (t->accept_again)
+		wake = MIN(wake, t->accept_again);
+	if (wake <= now)
+		return 0;
+	ms = (wake - now + 999999) / 1000000;
+	return (int)MIN(ms, t->shared->idle_ms);
+}
+
+bool thread_round(struct thread *t, uint64_t wake)
+{
+	loop_wait(&t->loop, wait_ms(t, wake));
+	free_ended(t);
+	atomic_fetch_add_explicit(&t->rounds, 1, memory_order_relaxed);
+	follow_phase(t);
+	if (t->accept_again && loop_clock() >= t->accept_again && watch_acceptors(t) < 0)
+		thread_pause_accepting(t);
+	return t->phase < PHASE_DRAINING || (t->phase == PHASE_DRAINING && t->flow_count > 0);
+}

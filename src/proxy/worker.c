@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The worker: see worker.h.
+ *
+ * Theory of Operation: thread 0 is the process's first and keeps the clock for all: it sends the
+ * beat, when every thread has gone round since the last one, and moves the phase on (thread.h).
+ * The admin server has a thread of its own. A stop takes its time: the beat ends, and accepting
+ * goes on until the kernel has stopped believing in us and what it had redirected by then has
+ * arrived; only then are the listeners closed.
+ */
+#include "worker.h"
+
+#include "admin.h"
+#include "heartbeat.h"
+#include "log.h"
+#include "thread.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+
+/* After the beat's time-out: a handshake that was redirected just before it has this long. */
+#define LAST_HANDSHAKES_MS 300
+
+/* Descriptors kept for all but flows: listeners beside these, admin connections, files. */
+#define DESCRIPTORS_RESERVED 160
+
+struct worker {
+	const struct proxy_config *config;
+	struct vitals *vitals;
+	struct metrics *metrics;
+	struct admin *admin;
+	struct thread_shared shared;
+	struct thread *threads;
+	unsigned thread_count;
+	struct loop_source stop;
+	uint64_t *seen_rounds; /* of each thread, at the last beat */
+	uint64_t next_beat;    /* ns */
+	uint64_t deadline;     /* ns, when the phase ends; 0: not by time */
+	uint64_t started;      /* CLOCK_REALTIME, ns */
+	_Atomic int armed;     /* -1: no beat was sent yet */
+};
+
+static const char *not_ready(void *ctx)
+{
+	const struct worker *w = ctx;
+
+	return atomic_load(&w->shared.phase) == PHASE_SERVING ? NULL : "draining";
+}
+
+static void process_facts(void *ctx, struct metrics_process *out)
+{
+	struct worker *w = ctx;
+	int armed = atomic_load(&w->armed);
+
+	*out = (struct metrics_process){
+		.armed_known = armed >= 0,
+		.armed = armed > 0,
+		.worker_restarts = atomic_load(&w->vitals->restarts),
+		.limit_connections = w->shared.max_connections,
+		.used_connections = atomic_load(&w->shared.connections),
+		.start_time_ns = w->started,
+	};
+}
+
+static void next_phase(struct worker *w)
+{
+	const struct proxy_config *c = w->config;
+	uint64_t now = loop_clock();
+	int phase = atomic_load(&w->shared.phase) + 1;
+
+	switch (phase) {
+	case PHASE_LEAVING:
+		w->deadline = now + 1000000ull * (c->beat_timeout_ms + LAST_HANDSHAKES_MS);
+		log_info("stopping: new connections go direct from now on");
+		break;
+	case PHASE_DRAINING:
+		w->deadline = now + 1000000ull * c->drain_ms;
+		log_info("draining: %u connections", atomic_load(&w->shared.connections));
+		break;
+	default:
+		phase = PHASE_ENDED;
+		w->deadline = 0;
+		break;
+	}
+	atomic_store_explicit(&w->shared.phase, phase, memory_order_release);
+}
+
+static void stop_ready(struct loop_source *source, uint32_t events)
+{
+	struct worker *w = CONTAINER_OF(source, struct worker, stop);
+	eventfd_t steps;
+
+	(void)events;
+	if (eventfd_read(source->fd, &steps) < 0)
+		return;
+	if (atomic_load(&w->shared.phase) == PHASE_SERVING) {
+		next_phase(w);
+		steps--;
+	}
+	if (steps > 0) {
+		log_info("told again: ending at once");
+		atomic_store_explicit(&w->shared.phase, PHASE_ENDED, memory_order_release);
+	}
+}
+
+/* Whether every thread has gone round since the last beat. */
+static bool all_went_round(struct worker *w)
+{
+	bool all = true;
+
+	for (unsigned i = 0; i < w->thread_count; i++) {
+		uint64_t rounds = atomic_load_explicit(&w->threads[i].rounds, memory_order_relaxed);
+
+		all &= rounds != w->seen_rounds[i];
+		w->seen_rounds[i] = rounds;
+	}
+	return all;
+}
+
+/* Near the limit new connections had better go direct. */
+static bool nearly_full(const struct worker *w)
+{
+	return (uint64_t)atomic_load(&w->shared.connections) * 10 >=
+	       (uint64_t)w->shared.max_connections * 9;
+}
+
+static void tick(struct worker *w)
+{
+	uint64_t now = loop_clock();
+
+	if (now >= w->next_beat) {
+		w->next_beat = MAX(w->next_beat + 1000000ull * w->config->beat_ms, now);
+		if (all_went_round(w)) {
+			atomic_fetch_add(&w->vitals->pulse, 1);
+			if (atomic_load(&w->shared.phase) == PHASE_SERVING && !nearly_full(w))
+				atomic_store(&w->armed, heartbeat_send(w->shared.pod));
+		}
+	}
+	if (w->deadline && now >= w->deadline)
+		next_phase(w);
+}
+
+static void *thread_main(void *arg)
+{
+	struct thread *t = arg;
+
+	while (thread_round(t, UINT64_MAX)) {
+	}
+	return NULL;
+}
+
+static uint32_t connection_limit(const struct proxy_config *c, const struct pod *pod)
+{
+	struct rlimit files = { 0, 0 };
+	uint64_t most;
+
+	getrlimit(RLIMIT_NOFILE, &files);
+	most = files.rlim_cur > pod->listener_count + DESCRIPTORS_RESERVED
+		       ? (files.rlim_cur - pod->listener_count - DESCRIPTORS_RESERVED) / 2
+		       : 1;
+	most = MIN(most, UINT32_MAX / 16);
+	if (c->max_connections > most)
+		log_warn("--max-connections=%u: the descriptor limit allows %llu",
+			 c->max_connections, (unsigned long long)most);
+	return c->max_connections ? MIN(c->max_connections, (uint32_t)most) : (uint32_t)most;
+}
+
+static int start_admin(struct worker *w, struct err *e)
+{
+	struct admin_config admin = {
+		.metrics = w->metrics,
+		.not_ready = not_ready,
+		.process = process_facts,
+		.ctx = w,
+	};
+
+	for (unsigned f = 0; f < ADDR_FAMILY_COUNT; f++) {
+		if (w->shared.pod->admin[f] >= 0)
+			admin.listeners[admin.listener_count++] = w->shared.pod->admin[f];
+	}
+	return admin_start(&admin, &w->admin, e);
+}
+
+static int start_threads(struct worker *w, struct err *e)
+{
+	unsigned count = w->config->threads;
+	int rc;
+
+	w->threads = calloc(count, sizeof(*w->threads));
+	w->seen_rounds = calloc(count, sizeof(*w->seen_rounds));
+	if (!w->threads || !w->seen_rounds)
+		return err_set(e, -ENOMEM, "out of memory for %u threads", count);
+	for (unsigned i = 0; i < count; i++) {
+		struct thread *t = &w->threads[i];
+		struct metrics_shard *shard = metrics_shard_new(w->metrics, e);
+
+		if (!shard)
+			return e->code;
+		rc = thread_init(t, &w->shared, i, shard, e);
+		if (rc < 0)
+			return rc;
+		w->thread_count++;
+		if (i == 0)
+			continue;
+		rc = pthread_create(&t->handle, NULL, thread_main, t);
+		if (rc != 0) {
+			thread_fini(t);
+			w->thread_count--;
+			return err_sys(e, -rc, "cannot start thread %u", i);
+		}
+	}
+	return 0;
+}
+
+/* Threads beyond the first end by themselves once the phase says so. */
+static void end_threads(struct worker *w)
+{
+	atomic_store_explicit(&w->shared.phase, PHASE_ENDED, memory_order_release);
+	for (unsigned i = 1; i < w->thread_count; i++)
+		pthread_join(w->threads[i].handle, NULL);
+	for (unsigned i = 0; i < w->thread_count; i++)
+		thread_fini(&w->threads[i]);
+	free(w->threads);
+	free(w->seen_rounds);
+}
+
+static bool others_at_work(struct worker *w)
+{
+	return atomic_load(&w->shared.phase) < PHASE_ENDED &&
+	       atomic_load(&w->shared.connections) > 0;
+}
+
+static void serve(struct worker *w)
+{
+	const struct pod *pod = w->shared.pod;
+	bool own = true;
+
+	atomic_store(&w->vitals->ready, true);
+	log_info("ready: inbound %u-%u, outbound %u, admin %u", pod->inbound_port,
+		 pod->inbound_port + PROXY_INBOUND_PORTS - 1u, pod->outbound_port, pod->admin_port);
+	while (own || others_at_work(w)) {
+		uint64_t wake = w->next_beat;
+
+		if (w->deadline)
+			wake = MIN(wake, w->deadline);
+		own = thread_round(&w->threads[0], wake);
+		tick(w);
+	}
+}
+
+static int init(struct worker *w, int stop_fd, struct err *e)
+{
+	const struct proxy_config *c = w->config;
+	const struct metrics_config metrics = {
+		.max_samples = c->max_samples,
+		.max_names = { [METRIC_NAME_ADDRESS] = 1000, [METRIC_NAME_HOST] = 100 },
+		.service_name = c->service_name,
+		.service_namespace = c->service_namespace,
+	};
+	struct timespec now;
+	int rc;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	w->started = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	w->next_beat = loop_clock();
+	w->metrics = metrics_new(&metrics, e);
+	if (!w->metrics)
+		return e->code;
+	rc = start_threads(w, e);
+	if (rc == 0)
+		rc = start_admin(w, e);
+	if (rc < 0)
+		return rc;
+	w->stop = (struct loop_source){ .fd = stop_fd, .ready = stop_ready };
+	rc = loop_watch(&w->threads[0].loop, &w->stop, EPOLLIN);
+	return rc < 0 ? err_sys(e, rc, "cannot watch for the order to stop") : 0;
+}
+
+int worker_run(struct pod *pod, const struct proxy_config *config, struct vitals *vitals,
+	       int stop_fd, struct err *e)
+{
+	struct worker w = {
+		.config = config,
+		.vitals = vitals,
+		.shared = {
+			.pod = pod,
+			.observers_off = atomic_load(&vitals->observers_off),
+			.max_connections = connection_limit(config, pod),
+			.idle_ms = config->beat_ms / 2,
+			.phase = PHASE_SERVING,
+		},
+		.armed = -1,
+	};
+	int rc = init(&w, stop_fd, e);
+
+	if (rc == 0)
+		serve(&w);
+	admin_stop(w.admin);
+	end_threads(&w);
+	metrics_free(w.metrics);
+	return rc;
+}
