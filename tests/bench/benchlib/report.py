@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Tables, and the goals beside what was measured."""
+
+from .load import SCENARIO
+from .proxying import SPLICE, noise_text
+from .settings import BASE
+
+LE, GE = "<=", ">="
+
+
+def _cell(figure, scale=1.0, digits=1):
+    if not figure:
+        return "-"
+    return f"{figure['median'] * scale:.{digits}f}"
+
+
+def _ratio(figure):
+    r = figure.get("ratio") if figure else None
+    return f"{r['median']:.2f} [{r['min']:.2f}-{r['max']:.2f}]" if r else "-"
+
+
+def _table(rows):
+    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        first = row[0].ljust(widths[0])
+        print("  " + "  ".join([first] + [c.rjust(w) for c, w in zip(row[1:], widths[1:])]))
+
+
+def _load_table(title, base, contenders):
+    print(f"\n{title}\n(median of the rounds; ratio to {base} of the same round: median [least-most])")
+    rows = [("contender", "req/s", "ratio", "p99 ms", "ratio", "CPU us/req", "ratio")]
+    for name, f in contenders.items():
+        cpu = f.get("cpu_us")
+        rows.append((name, _cell(f["rps"], 1, 0), _ratio(f["rps"]), _cell(f["p99_us"], 1e-3, 2),
+                     _ratio(f["p99_us"]), _cell(cpu, 1, 2), _ratio(cpu)))
+    _table(rows)
+
+
+def _apply_table(results):
+    print("\nsluice apply against nft -f of the same rules (whole process, fresh namespace)")
+    rows = [("case", "rules, elements", "sluice CPU ms", "nft CPU ms", "ratio", "sluice wall ms",
+             "nft wall ms", "ratio", "peak RSS KiB")]
+    for case, r in results.items():
+        s, n = r["sluice"], r["nft"]
+        rows.append((case, f"{r['rules']}, {r['elements']}", _cell(s["cpu_ms"], 1, 2),
+                     _cell(n["cpu_ms"], 1, 2), f"{r['cpu_ms_ratio']:.2f}",
+                     _cell(s["wall_ms"], 1, 2), _cell(n["wall_ms"], 1, 2),
+                     f"{r['wall_ms_ratio']:.2f}",
+                     f"{s['peak_rss_kib']['median']:.0f} : {n['peak_rss_kib']['median']:.0f}"))
+    _table(rows)
+
+
+def _memory_table(results):
+    flows = next(iter(results.values()))["flows"]
+    print(f"\nMemory, all processes of the proxy (KiB; {flows} idle HTTP/1 connections)")
+    rows = [("contender", "RSS idle", "PSS idle", "RSS with flows", "per flow", "RSS after")]
+    for name, m in results.items():
+        rows.append((name, f"{m['rss_idle_kib']}", f"{m['pss_idle_kib']}", f"{m['rss_full_kib']}",
+                     f"{m['rss_per_flow_kib']:.2f}", f"{m['rss_after_kib']}"))
+    _table(rows)
+
+
+def _start_table(results):
+    print("\nStart: from exec to the first answer through the redirect (ms)")
+    rows = [("contender", "median", "least", "most")]
+    for name, v in results.items():
+        rows.append((name, f"{v['median']:.1f}", f"{v['min']:.1f}", f"{v['max']:.1f}"))
+    _table(rows)
+
+
+def _load_ratio(results, scenario, figure, base):
+    """sluice's median over the base's; None where one was not measured."""
+    found = results.get("load", {}).get(scenario, {})
+    if figure not in found.get("sluice", {}) or figure not in found.get(base, {}):
+        return None
+    if found["sluice"][figure].get("ratio") and base in (BASE, SPLICE):
+        return found["sluice"][figure]["ratio"]["median"]
+    return found["sluice"][figure]["median"] / found[base][figure]["median"]
+
+
+def _load_goals(results):
+    for size in ("1k", "16k"):
+        title = SCENARIO[size]["title"]
+        for base, figure, word, way, limit in (
+                (BASE, "cpu_us", "CPU per request", LE, 0.95),
+                ("haproxy-http", "cpu_us", "CPU per request", LE, 0.60),
+                (BASE, "rps", "throughput", GE, 1.00),
+                (BASE, "p99_us", "p99", LE, 1.00),
+                ("envoy-http", "cpu_us", "CPU per request", LE, 0.22),
+                ("envoy-http", "rps", "throughput", GE, 3.0)):
+            yield (f"{title}: {word} / {base}", way, limit,
+                   _load_ratio(results, size, figure, base))
+    for size, base, cpu in (("1m", SPLICE, 0.90), ("new", BASE, 0.95)):
+        title = SCENARIO[size]["title"]
+        yield (f"{title}: throughput / {base}", GE, 1.10, _load_ratio(results, size, "rps", base))
+        yield (f"{title}: CPU / {base}", LE, cpu, _load_ratio(results, size, "cpu_us", base))
+
+
+def _other_goals(results):
+    rate = results.get("rate", {}).get("contenders", {}).get("sluice", {}).get("p99_us", {})
+    yield (f"1 KiB at a fixed rate: p99 / {BASE}", LE, 1.00,
+           rate["ratio"]["median"] if rate.get("ratio") else None)
+    memory = results.get("memory", {})
+    ours = memory.get("sluice")
+    envoy = memory.get("envoy-http")
+    yield "RSS idle, MiB", LE, 3.0, ours and ours["rss_idle_kib"] / 1024
+    yield "RSS per idle flow, KiB", LE, 1.0, ours and ours["rss_per_flow_kib"]
+    yield ("RSS with idle flows / envoy-http", LE, 0.05,
+           ours and envoy and ours["rss_full_kib"] / envoy["rss_full_kib"])
+    start = results.get("start", {}).get("sluice")
+    yield "start to first answer, ms", LE, 10.0, start and start["median"]
+    for case, r in results.get("apply", {}).items():
+        yield f"apply, {case}: CPU / nft -f", LE, 0.5, r["cpu_ms_ratio"]
+        yield f"apply, {case}: wall / nft -f", LE, 0.5, r["wall_ms_ratio"]
+
+
+def goals(results):
+    """[{goal, way, limit, measured, met}]; measured and met are None where it was not measured."""
+    out = []
+    for goal, way, limit, measured in (*_load_goals(results), *_other_goals(results)):
+        met = None
+        if measured is not None:
+            met = measured <= limit if way == LE else measured >= limit
+        out.append({"goal": goal, "way": way, "limit": limit, "measured": measured, "met": met})
+    return out
+
+
+def _goal_table(found):
+    print("\nGoals")
+    rows = [("goal", "reach", "measured", "")]
+    for g in found:
+        if g["met"] is not None:
+            rows.append((g["goal"], f"{g['way']} {g['limit']:.2f}", f"{g['measured']:.2f}",
+                         "met" if g["met"] else "missed"))
+    _table(rows)
+
+
+def print_all(results, noise):
+    if "apply" in results:
+        _apply_table(results["apply"])
+    for scenario, contenders in results.get("load", {}).items():
+        s = SCENARIO[scenario]
+        _load_table(f"{s['title']}, {s['connections']} connections, as fast as it goes",
+                    SPLICE if scenario == "1m" else BASE, contenders)
+    if "rate" in results:
+        r = results["rate"]
+        _load_table(f"HTTP/1.1 keep-alive, 1 KiB, 32 connections, {r['rate']:.0f} requests/s asked",
+                    BASE, r["contenders"])
+    if "start" in results:
+        _start_table(results["start"])
+    if "memory" in results:
+        _memory_table(results["memory"])
+    _goal_table(results["goals"])
+    print(f"\nOthers on these cores during the load: {noise_text(noise)} of their time")
