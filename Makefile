@@ -44,7 +44,7 @@ fuzz-proxy :=
 
 libraries := libnftnl libmnl
 # GNU make builds an included file and starts again, so the flags below are there from then on.
-ifneq ($(filter-out clean help deps uninstall lint check-layers print-sources,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out clean help deps uninstall lint check-layers print-%,$(or $(MAKECMDGOALS),all)),)
 include $(BUILD)/config.mk
 endif
 
@@ -65,9 +65,7 @@ hardening += -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-po
 else
 hardening += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=$(if $(findstring clang,$(CC)),2,3)
 endif
-version := $(shell sed -n 's/^## \[\([0-9][^]]*\)\].*/\1/p' CHANGELOG.md 2>/dev/null | head -n 1)
-all-cppflags := -D_GNU_SOURCE -DSLUICE_VERSION='"$(or $(version),0.1.0-dev)"' -Iinclude \
-	$(libraries-cflags) $(CPPFLAGS)
+all-cppflags := -D_GNU_SOURCE -Iinclude $(libraries-cflags) $(CPPFLAGS)
 all-cflags := -std=c11 -g $(OPTIMIZE) $(warnings) $(hardening) $(if $(filter 1,$(WERROR)),-Werror) \
 	$(if $(filter 1,$(LTO)),-flto=auto) $(CFLAGS)
 all-ldflags := -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
@@ -168,6 +166,11 @@ print-sources:
 	@printf '%s\n' $(sort $(common:%=src/common/%.c) $(sluice:%=src/sluice/%.c) \
 		$(proxy:%=src/proxy/%.c) $(unit-names:%=tests/unit/%.c) $(fuzz-proxy:%=tests/fuzz/%.c))
 
+print-unit:
+	@printf '%s\n' $(unit-programs)
+print-fuzz:
+	@printf '%s\n' $(fuzz-programs)
+
 deps: # Install the Debian packages that building, testing, demo, bench and lint need
 	@scripts/deps build test demo bench lint
 
@@ -190,8 +193,8 @@ help: # Print this help
 	@sed -n 's/^#   \([A-Z][A-Za-z0-9]*=[a-z0-9]*\) */  \1|/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 
 FORCE:
-.PHONY: all unit fuzz fuzz-programs check demo bench lint check-layers print-sources deps deps-test install \
-	uninstall clean help FORCE
+.PHONY: all unit fuzz fuzz-programs check demo bench lint check-layers deps deps-test install \
+	uninstall clean help print-sources print-unit print-fuzz FORCE
 .DELETE_ON_ERROR:
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
