@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`sluice apply` against `nft -f` of the same rules, each as a whole process in a fresh namespace."""
+"""`sluice apply` against `nft -f` of the same rules: whole processes, fresh namespaces."""
 
 import json
 import os
-import re
 import subprocess
 import time
 
@@ -25,7 +24,8 @@ def _cidr_file(settings):
 
 def _commands(settings):
     """{case: {program: argv}}; the nft file is what `sluice plan` prints of the same options."""
-    cases = {"default": [], f"{CIDRS} CIDRs": [f"--outbound-exclude-cidrs=@{_cidr_file(settings)}"]}
+    cases = {"default": [],
+             f"{CIDRS} CIDRs": [f"--outbound-exclude-cidrs=@{_cidr_file(settings)}"]}
     commands = {}
     for number, (case, options) in enumerate(cases.items()):
         path = f"{settings.work}/plan-{number}.nft"
@@ -54,8 +54,7 @@ def _kernel_state(settings):
     text = subprocess.run([settings.programs["nft"], "-j", "list", "ruleset"], check=True,
                           capture_output=True, text=True).stdout
     objects = json.loads(text)["nftables"]
-    rules = [re.sub(r'"handle": \d+', "", json.dumps(o["rule"].get("expr", []))) for o in objects
-             if "rule" in o]
+    rules = [o["rule"] for o in objects if "rule" in o]
     elements = sum(len(o["set"].get("elem", [])) for o in objects if "set" in o)
     return len(rules), elements
 
@@ -73,7 +72,7 @@ def _compare(settings, commands, problems):
 
 
 def measure(settings, problems):
-    """Medians and ratios of CPU and wall time: {case: {...}}. Interleaved, sluice nft sluice nft."""
+    """{case: medians and ratios of CPU and wall time}, interleaved: sluice nft nft sluice."""
     home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     affinity = os.sched_getaffinity(0)
     try:

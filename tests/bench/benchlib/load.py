@@ -32,8 +32,8 @@ class LoadError(Exception):
 def wrk(settings, client_ns, address, scenario, seconds):
     """One run of wrk: counts, time and latencies. LoadError on any failed request."""
     s = SCENARIO[scenario]
-    argv = [settings.programs["wrk"], "-t1", f"-c{s['connections']}", f"-d{max(1, round(seconds))}s",
-            "--timeout", "10s", "-s", WRK_SCRIPT]
+    argv = [settings.programs["wrk"], "-t1", f"-c{s['connections']}",
+            f"-d{seconds}s", "--timeout", "10s", "-s", WRK_SCRIPT]
     if s["close"]:
         argv += ["-H", "Connection: close"]
     argv.append(f"http://{address}:8080{s['path']}")

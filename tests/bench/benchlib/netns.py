@@ -14,7 +14,7 @@ import time
 
 CLONE_NEWNET = 0x40000000
 PR_SET_PDEATHSIG = 1
-NOFILE = min(65536, resource.getrlimit(resource.RLIMIT_NOFILE)[1])  # root may not raise it everywhere
+NOFILE = min(65536, resource.getrlimit(resource.RLIMIT_NOFILE)[1])  # not every root may raise it
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

@@ -93,7 +93,8 @@ class Pod:
         ip = self.settings.programs["ip"]
         netns.run([ip, "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns",
                    netns.path_of(self.ns)], ns=client.ns)
-        for ns, dev, address in ((client.ns, link, client_address), (self.ns, "eth0", self.address)):
+        for ns, dev, address in ((client.ns, link, client_address),
+                                 (self.ns, "eth0", self.address)):
             netns.run([ip, "addr", "add", f"{address}/24", "dev", dev], ns=ns)
             netns.run([ip, "link", "set", dev, "up"], ns=ns)
         netns.run([ip, "link", "set", "lo", "up"], ns=self.ns)

@@ -27,7 +27,8 @@ def _table(rows):
 
 
 def _load_table(title, base, contenders):
-    print(f"\n{title}\n(median of the rounds; ratio to {base} of the same round: median [least-most])")
+    print(f"\n{title}\n"
+          f"(median of the rounds; ratio to {base} of the same round: median [least-most])")
     rows = [("contender", "req/s", "ratio", "p99 ms", "ratio", "CPU us/req", "ratio")]
     for name, f in contenders.items():
         cpu = f.get("cpu_us")

@@ -32,7 +32,7 @@ class Settings:
     root: str
     build: str
     smoke: bool
-    duration: float
+    duration: int
     rounds: int
     starts: int
     applies: int
@@ -97,10 +97,10 @@ def load(root, smoke, environ):
     cpus = sorted(os.sched_getaffinity(0))
     settings = Settings(
         root=root,
-        build=os.path.abspath(environ.get("BUILD") or os.path.join(root, "build")),
+        build=os.path.abspath(environ.get("SLUICE_BUILD") or os.path.join(root, "build")),
         smoke=smoke,
-        duration=_number("DURATION", environ.get("DURATION") or ("0.5" if smoke else "2"),
-                         float, 0.2, 600),
+        duration=_number("DURATION", environ.get("DURATION") or ("1" if smoke else "2"),
+                         int, 1, 600),
         rounds=_number("ROUNDS", environ.get("ROUNDS") or ("1" if smoke else "5"), int, 1, 1000),
         starts=2 if smoke else 11,
         applies=2 if smoke else 41,
