@@ -74,13 +74,13 @@ struct http1 {
 	struct http1_host *host;	/* the last request's */
 	uint64_t first_byte[WAY_COUNT]; /* of the message that each lane is in */
 	uint64_t response_body;		/* content bytes so far */
-	uint64_t response_ended; /* the last byte, when `answered`; the FIN, when `server_ended` */
+	uint64_t response_ended;	/* its last byte, when `answered` */
+	uint64_t server_ended;		/* the server's FIN, or 0 */
 	uint16_t head, count, capacity; /* of the ring */
 	uint16_t status; /* of the response in progress; 0: none, or an interim one */
 	bool confirmed;	 /* the first request line was one */
 	bool answered;	 /* the oldest request's response is whole, itself it is not */
-	bool server_ended;
-	bool waited; /* bytes came in HTTP1_WAIT */
+	bool waited;	 /* bytes came in HTTP1_WAIT */
 };
 _Static_assert(sizeof(struct http1) <= 320, "part of the memory of every idle flow");
 
@@ -92,7 +92,7 @@ void http1_end(struct observer *o, enum way way, uint64_t now);
 uint64_t http1_skip(const struct observer *o, enum way way);
 void http1_skipped(struct observer *o, enum way way, uint64_t bytes, uint64_t now);
 
-/* Tells what is unanswered and frees. The observer is as new afterwards. */
+/* Tells what is unanswered and frees; both lanes are HTTP1_TUNNEL afterwards. */
 void http1_fini(struct observer *o, uint64_t now);
 
 #endif

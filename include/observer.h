@@ -46,7 +46,7 @@ struct observer {
 	const struct observer_sink *sink;
 	void *ctx;
 	uint8_t protocol; /* enum protocol */
-	bool off;	  /* from the start: everything is TCP */
+	bool off;	  /* nothing is looked at: from the start, or after the end */
 	struct sniff sniff;
 	union {
 		struct http1 http1;
@@ -75,7 +75,8 @@ void observer_fini(struct observer *o, uint64_t now);
 
 /*
  * How many of the next bytes of @way need not be shown: 0: show all; UINT64_MAX: none ever
- * again. What was not shown is accounted for with observer_skipped().
+ * again, and nobody asks for their number; UINT64_MAX - 1: none up to the end of the stream.
+ * What was not shown is accounted for with observer_skipped().
  */
 uint64_t observer_skip(const struct observer *o, enum way way);
 void observer_skipped(struct observer *o, enum way way, uint64_t bytes, uint64_t now);

@@ -1,0 +1,548 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The HTTP/1 observer: see http1.h for how it works. */
+#include "http1.h"
+
+#include "http1_line.h"
+#include "http1_parse.h"
+#include "http1_ring.h"
+#include "observer.h"
+
+/* What a head said; http1_lane.fields. */
+enum {
+	SAID_LENGTH = 1 << 0,	/* Content-Length, its value in `left` */
+	SAID_CODING = 1 << 1,	/* Transfer-Encoding */
+	SAID_CHUNKED = 1 << 2,	/* whose last coding is chunked */
+	SAID_HOST = 1 << 3,	/* the target or a Host field named one */
+	SAID_TWICE = 1 << 4,	/* two different lengths, or chunked before another coding */
+	SAID_NONSENSE = 1 << 5, /* a length or coding that cannot be read */
+	SAID_TOO_LONG = 1 << 6, /* a length or coding in a line that is cut */
+	SAID_INTERIM = 1 << 7,	/* a response 1xx, but no 101 */
+};
+
+/* Tells of the oldest request and forgets it. */
+static void tell(struct observer *o, enum error_type error, uint64_t ended)
+{
+	struct http1 *h = &o->http1;
+	const struct http1_request *r = http1_ring_at(h, 0);
+	struct http_exchange x = {
+		.method = (enum http_method)r->method,
+		.version = (enum http_version)r->version,
+		.status = h->status,
+		.error = error,
+		.host = r->host ? SPAN(r->host->text, r->host->len) : SPAN("", 0),
+		.started = r->started,
+		.first_byte = h->status ? h->first_byte[WAY_TO_CLIENT] : 0,
+		.ended = ended,
+		.request_body = r->body,
+		.response_body = h->status ? h->response_body : 0,
+	};
+
+	o->sink->active(o->ctx, x.method, -1);
+	o->sink->exchange(o->ctx, &x);
+	http1_ring_pop(h);
+}
+
+/* Both lanes are not looked at any more; nothing is owned. Precondition: no requests. */
+static void close_lanes(struct http1 *h)
+{
+	for (int way = 0; way < WAY_COUNT; way++) {
+		http1_carry_drop(&h->lane[way]);
+		h->lane[way].state = HTTP1_TUNNEL;
+	}
+	http1_host_drop(h);
+}
+
+/* Tells what can no longer be answered, the oldest first. */
+static void tell_unanswered(struct observer *o, uint64_t now)
+{
+	struct http1 *h = &o->http1;
+
+	while (h->count) {
+		uint64_t ended = now;
+
+		if (h->answered) {
+			tell(o, ERROR_NONE, h->response_ended);
+			continue;
+		}
+		if (h->server_ended && http1_ring_at(h, 0)->started <= h->server_ended)
+			ended = h->server_ended;
+		tell(o, h->status ? ERROR_RESET : ERROR_NO_RESPONSE, ended);
+	}
+}
+
+void http1_fini(struct observer *o, uint64_t now)
+{
+	tell_unanswered(o, now);
+	close_lanes(&o->http1);
+}
+
+/* The thread is lost. What was not answered yet has no known end and is not told. */
+static void lost(struct observer *o, enum lost_reason reason)
+{
+	struct http1 *h = &o->http1;
+
+	if (h->answered)
+		tell(o, ERROR_NONE, h->response_ended);
+	while (h->count) {
+		o->sink->active(o->ctx, (enum http_method)http1_ring_at(h, 0)->method, -1);
+		http1_ring_pop(h);
+	}
+	close_lanes(h);
+	o->protocol = PROTOCOL_TCP;
+	if (h->confirmed)
+		o->sink->lost(o->ctx, reason);
+	o->sink->protocol(o->ctx, PROTOCOL_TCP);
+}
+
+/* The protocol was switched: the oldest exchange is done, nothing behind it is HTTP/1. */
+static void tunnel(struct observer *o, uint64_t now)
+{
+	tell(o, ERROR_NONE, now);
+	http1_fini(o, now);
+}
+
+static void next_message(struct http1_lane *l)
+{
+	l->state = HTTP1_START;
+	l->head_bytes = 0;
+}
+
+/* The oldest request and its response are both whole. */
+static void exchange_done(struct observer *o, uint64_t ended)
+{
+	struct http1_lane *requests = &o->http1.lane[WAY_TO_SERVER];
+	bool refused = requests->state == HTTP1_WAIT && o->http1.count == 1;
+
+	tell(o, ERROR_NONE, ended);
+	if (!refused)
+		return;
+	/* A CONNECT that failed: the connection goes on, unless a tunnel was assumed. */
+	if (o->http1.waited)
+		lost(o, LOST_BAD_REQUEST);
+	else
+		next_message(requests);
+}
+
+static void request_whole(struct observer *o)
+{
+	struct http1 *h = &o->http1;
+	struct http1_request *r = http1_ring_newest(h);
+
+	r->whole = true;
+	next_message(&h->lane[WAY_TO_SERVER]);
+	if (r->method == HTTP_METHOD_CONNECT)
+		h->lane[WAY_TO_SERVER].state = HTTP1_WAIT;
+	if (h->answered)
+		exchange_done(o, h->response_ended);
+}
+
+static void response_whole(struct observer *o, uint64_t now)
+{
+	struct http1 *h = &o->http1;
+
+	next_message(&h->lane[WAY_TO_CLIENT]);
+	if (http1_ring_at(h, 0)->whole) {
+		exchange_done(o, now);
+	} else {
+		/* An early answer: the request's content is still coming. */
+		h->answered = true;
+		h->response_ended = now;
+	}
+}
+
+static void message_whole(struct observer *o, enum way way, uint64_t now)
+{
+	if (way == WAY_TO_SERVER)
+		request_whole(o);
+	else
+		response_whole(o, now);
+}
+
+static void request_line(struct observer *o, const struct http1_line *line)
+{
+	struct http1 *h = &o->http1;
+	struct http1_lane *l = &h->lane[WAY_TO_SERVER];
+	struct http1_request_line parsed;
+	struct http1_request *r;
+	struct span authority;
+
+	if (!http1_parse_request_line(line, &parsed)) {
+		lost(o, LOST_BAD_REQUEST);
+		return;
+	}
+	if (h->count == HTTP1_PIPELINE_MAX) {
+		lost(o, LOST_TOO_MANY_REQUESTS);
+		return;
+	}
+	r = http1_ring_push(h);
+	if (!r) {
+		lost(o, LOST_OUT_OF_MEMORY);
+		return;
+	}
+	*r = (struct http1_request){
+		.started = h->first_byte[WAY_TO_SERVER],
+		.method = (uint8_t)parsed.method,
+		.version = (uint8_t)parsed.version,
+	};
+	if (!h->confirmed) {
+		h->confirmed = true;
+		o->protocol = PROTOCOL_HTTP1;
+		o->sink->protocol(o->ctx, PROTOCOL_HTTP1);
+	}
+	o->sink->active(o->ctx, parsed.method, 1);
+	l->state = HTTP1_FIELDS;
+	l->left = 0;
+	l->fields = 0;
+	l->folded = HTTP1_FIELD_OTHER;
+	/* An absolute target beats the Host field (RFC 9112 sect. 3.2.2). */
+	authority = http1_target_authority(parsed.target, parsed.method);
+	if (authority.len) {
+		r->host = http1_host_get(h, http1_host_of(authority));
+		l->fields = SAID_HOST;
+	}
+}
+
+static void status_line(struct observer *o, const struct http1_line *line)
+{
+	struct http1 *h = &o->http1;
+	struct http1_lane *l = &h->lane[WAY_TO_CLIENT];
+	uint16_t status;
+
+	if (!h->count || h->answered) {
+		lost(o, LOST_UNEXPECTED_RESPONSE);
+		return;
+	}
+	if (!http1_parse_status_line(line->text, &status)) {
+		lost(o, LOST_BAD_RESPONSE);
+		return;
+	}
+	l->state = HTTP1_FIELDS;
+	l->left = 0;
+	l->fields = 0;
+	l->folded = HTTP1_FIELD_OTHER;
+	h->response_body = 0;
+	/* Any number of interim responses may come first (RFC 9110 sect. 15.2). */
+	if (status < 200 && status != 101)
+		l->fields = SAID_INTERIM;
+	else
+		h->status = status;
+}
+
+/* RFC 9110 sect. 8.6: the same length again is the same, another is an error. */
+static void say_length(struct http1_lane *l, struct span value)
+{
+	uint64_t length;
+
+	if (!http1_parse_length(value, &length))
+		l->fields |= SAID_NONSENSE;
+	else if ((l->fields & SAID_LENGTH) && l->left != length)
+		l->fields |= SAID_TWICE;
+	else
+		l->left = length;
+	l->fields |= SAID_LENGTH;
+}
+
+/* RFC 9112 sect. 6.1: lines add up to one list, in which chunked must come last. */
+static void say_coding(struct http1_lane *l, struct span value)
+{
+	if (l->fields & SAID_CHUNKED)
+		l->fields |= SAID_TWICE;
+	l->fields |= SAID_CODING;
+	if (http1_last_coding_is_chunked(value))
+		l->fields |= SAID_CHUNKED;
+}
+
+static void field_line(struct observer *o, enum way way, const struct http1_line *line)
+{
+	struct http1 *h = &o->http1;
+	struct http1_lane *l = &h->lane[way];
+	struct span value = { NULL, 0 };
+	enum http1_field field = http1_parse_field(line->text, &value);
+
+	switch (field) {
+	case HTTP1_FIELD_OTHER:
+		break;
+	case HTTP1_FIELD_LENGTH:
+		l->fields |= line->cut ? SAID_TOO_LONG : 0;
+		say_length(l, value);
+		break;
+	case HTTP1_FIELD_CODING:
+		l->fields |= line->cut ? SAID_TOO_LONG : 0;
+		say_coding(l, value);
+		break;
+	case HTTP1_FIELD_HOST:
+		if (way == WAY_TO_SERVER && !(l->fields & SAID_HOST)) {
+			http1_ring_newest(h)->host = http1_host_get(h, http1_host_of(value));
+			l->fields |= SAID_HOST;
+		}
+		break;
+	case HTTP1_FIELD_FOLD:
+		/* A folded length or coding is read in different ways by different servers. */
+		if (value.len &&
+		    (l->folded == HTTP1_FIELD_LENGTH || l->folded == HTTP1_FIELD_CODING))
+			l->fields |= SAID_NONSENSE;
+		return;
+	}
+	l->folded = (uint8_t)field;
+}
+
+/*
+ * The length of the content, from the head's fields (RFC 9112 sect. 6.3). @unframed is the state
+ * of a message without any; @bad what to say of nonsense.
+ */
+static void frame(struct observer *o, enum way way, enum http1_state unframed, enum lost_reason bad,
+		  uint64_t now)
+{
+	struct http1_lane *l = &o->http1.lane[way];
+	unsigned said = l->fields;
+
+	if (said & SAID_TOO_LONG) {
+		lost(o, LOST_HEADER_TOO_LARGE);
+	} else if (said & SAID_NONSENSE) {
+		lost(o, bad);
+	} else if ((said & SAID_TWICE) || ((said & SAID_CODING) && (said & SAID_LENGTH))) {
+		lost(o, LOST_AMBIGUOUS_LENGTH);
+	} else if (said & SAID_CHUNKED) {
+		l->state = HTTP1_CHUNK_SIZE;
+		l->head_bytes = 0;
+	} else if (said & SAID_CODING) {
+		/* Ends with the stream, which a request cannot. */
+		if (way == WAY_TO_SERVER)
+			lost(o, bad);
+		else
+			l->state = HTTP1_UNTIL_END;
+	} else if (l->left) {
+		l->state = HTTP1_LENGTH;
+	} else if ((said & SAID_LENGTH) || unframed == HTTP1_START) {
+		message_whole(o, way, now);
+	} else {
+		l->state = (uint8_t)unframed;
+	}
+}
+
+/* RFC 9112 sect. 6.3, items 1, 2 and 8: what depends on status and method. */
+static void response_head_done(struct observer *o, uint64_t now)
+{
+	struct http1 *h = &o->http1;
+	enum http_method method = (enum http_method)http1_ring_at(h, 0)->method;
+	bool success = h->status >= 200 && h->status < 300;
+
+	if (h->lane[WAY_TO_CLIENT].fields & SAID_INTERIM)
+		next_message(&h->lane[WAY_TO_CLIENT]);
+	else if (h->status == 101 || (method == HTTP_METHOD_CONNECT && success))
+		tunnel(o, now);
+	else if (method == HTTP_METHOD_HEAD || h->status == 204 || h->status == 304)
+		response_whole(o, now);
+	else
+		frame(o, WAY_TO_CLIENT, HTTP1_UNTIL_END, LOST_BAD_RESPONSE, now);
+}
+
+static void chunk_size_line(struct observer *o, enum way way, const struct http1_line *line)
+{
+	struct http1_lane *l = &o->http1.lane[way];
+	uint64_t size;
+
+	l->head_bytes = 0;
+	if (!http1_parse_chunk_size(line->text, &size)) {
+		lost(o, LOST_BAD_CHUNK);
+		return;
+	}
+	l->left = size;
+	l->state = size ? HTTP1_CHUNK_DATA : HTTP1_TRAILERS;
+}
+
+static void on_line(struct observer *o, enum way way, const struct http1_line *line, uint64_t now)
+{
+	struct http1_lane *l = &o->http1.lane[way];
+	bool empty = line->text.len == 0;
+
+	switch ((enum http1_state)l->state) {
+	case HTTP1_START:
+		/* RFC 9112 sect. 2.2: empty lines may precede; here any number, either way. */
+		if (empty)
+			break;
+		if (way == WAY_TO_SERVER)
+			request_line(o, line);
+		else
+			status_line(o, line);
+		break;
+	case HTTP1_FIELDS:
+		if (!empty)
+			field_line(o, way, line);
+		else if (way == WAY_TO_SERVER)
+			frame(o, way, HTTP1_START, LOST_BAD_REQUEST, now);
+		else
+			response_head_done(o, now);
+		break;
+	case HTTP1_CHUNK_SIZE:
+		chunk_size_line(o, way, line);
+		break;
+	case HTTP1_CHUNK_END:
+		if (empty)
+			l->state = HTTP1_CHUNK_SIZE;
+		else
+			lost(o, LOST_BAD_CHUNK);
+		break;
+	case HTTP1_TRAILERS:
+		if (empty)
+			message_whole(o, way, now);
+		break;
+	default: /* the other states have no lines */
+		break;
+	}
+}
+
+/* The read ended within a line: keeps what there is of it. */
+static void cut_line(struct observer *o, enum way way, struct span part)
+{
+	struct http1 *h = &o->http1;
+	struct http1_lane *l = &h->lane[way];
+
+	if (!http1_carry_add(l, part)) {
+		lost(o, LOST_OUT_OF_MEMORY);
+	} else if (l->head_bytes + l->carry->total > HTTP1_HEAD_MAX) {
+		lost(o, LOST_HEADER_TOO_LARGE);
+	} else if (way == WAY_TO_SERVER && !h->confirmed) {
+		struct span text = SPAN(l->carry->text, MIN(l->carry->total, HTTP1_LINE_KEEP));
+
+		/* Never seen to be HTTP: the sooner it is known the better. */
+		if (!http1_may_be_request_line(text))
+			lost(o, LOST_BAD_REQUEST);
+	}
+}
+
+/* Takes one line off @bytes, or all of them when they hold no line end. */
+static void take_line(struct observer *o, enum way way, struct span *bytes, uint64_t now)
+{
+	struct http1 *h = &o->http1;
+	struct http1_lane *l = &h->lane[way];
+	struct http1_line line;
+	struct span part = *bytes;
+	const char *end = memchr(part.ptr, '\n', part.len);
+	size_t total;
+
+	if (l->state == HTTP1_START && !l->carry)
+		h->first_byte[way] = now;
+	if (end)
+		part.len = (size_t)(end + 1 - part.ptr);
+	*bytes = SPAN(bytes->ptr + part.len, bytes->len - part.len);
+	if (!end) {
+		cut_line(o, way, part);
+		return;
+	}
+	if (unlikely(l->carry)) {
+		if (!http1_carry_add(l, part)) {
+			lost(o, LOST_OUT_OF_MEMORY);
+			return;
+		}
+		total = l->carry->total;
+		http1_line_set(&line, l->carry->text, SPAN(l->carry->tail, l->carry->tail_len),
+			       total);
+	} else {
+		total = part.len;
+		http1_line_set(&line, part.ptr, part, total);
+	}
+	if (l->head_bytes + total > HTTP1_HEAD_MAX) {
+		lost(o, LOST_HEADER_TOO_LARGE);
+		return;
+	}
+	l->head_bytes += (uint32_t)total;
+	on_line(o, way, &line, now);
+	http1_carry_drop(l);
+}
+
+/* @n bytes of content went by; not more than `left` where that counts. */
+static void content(struct observer *o, enum way way, uint64_t n, uint64_t now)
+{
+	struct http1 *h = &o->http1;
+	struct http1_lane *l = &h->lane[way];
+
+	if (way == WAY_TO_SERVER)
+		http1_ring_newest(h)->body += n;
+	else
+		h->response_body += n;
+	if (l->state == HTTP1_UNTIL_END)
+		return;
+	l->left -= n;
+	if (l->left)
+		return;
+	if (l->state == HTTP1_CHUNK_DATA)
+		l->state = HTTP1_CHUNK_END;
+	else
+		message_whole(o, way, now);
+}
+
+void http1_data(struct observer *o, enum way way, struct span bytes, uint64_t now)
+{
+	struct http1 *h = &o->http1;
+	struct http1_lane *l = &h->lane[way];
+
+	if (!h->confirmed && way == WAY_TO_CLIENT) {
+		/* An answer before there was a request line: some other protocol. */
+		lost(o, LOST_UNEXPECTED_RESPONSE);
+		return;
+	}
+	while (bytes.len) {
+		uint64_t n = bytes.len;
+
+		switch ((enum http1_state)l->state) {
+		case HTTP1_LENGTH:
+		case HTTP1_CHUNK_DATA:
+			n = MIN(n, l->left);
+			/* fall through */
+		case HTTP1_UNTIL_END:
+			bytes = SPAN(bytes.ptr + n, bytes.len - n);
+			content(o, way, n, now);
+			break;
+		case HTTP1_WAIT:
+			h->waited = true;
+			return;
+		case HTTP1_TUNNEL:
+			return;
+		default:
+			take_line(o, way, &bytes, now);
+			break;
+		}
+	}
+}
+
+void http1_end(struct observer *o, enum way way, uint64_t now)
+{
+	struct http1_lane *l = &o->http1.lane[way];
+
+	if (way == WAY_TO_CLIENT) {
+		if (l->state == HTTP1_UNTIL_END)
+			response_whole(o, now);
+		o->http1.server_ended = now;
+	} else if (l->state != HTTP1_START && l->state != HTTP1_WAIT && l->state != HTTP1_TUNNEL) {
+		/* Cut short; there will be no more of it, and it may be answered yet. */
+		request_whole(o);
+	}
+	http1_carry_drop(l);
+	l->state = HTTP1_TUNNEL;
+}
+
+uint64_t http1_skip(const struct observer *o, enum way way)
+{
+	const struct http1_lane *l = &o->http1.lane[way];
+
+	switch ((enum http1_state)l->state) {
+	case HTTP1_LENGTH:
+	case HTTP1_CHUNK_DATA:
+		return l->left;
+	case HTTP1_UNTIL_END:
+		return UINT64_MAX - 1;
+	case HTTP1_TUNNEL:
+		return UINT64_MAX;
+	default:
+		return 0;
+	}
+}
+
+void http1_skipped(struct observer *o, enum way way, uint64_t bytes, uint64_t now)
+{
+	uint64_t may = http1_skip(o, way);
+
+	if (may && may != UINT64_MAX)
+		content(o, way, MIN(bytes, may), now);
+}
