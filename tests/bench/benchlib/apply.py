@@ -37,7 +37,7 @@ def _commands(settings):
 
 
 def _run_once(argv):
-    """In a fresh namespace: (CPU ns, wall ns, peak RSS KiB). The fork is not counted, exec is."""
+    """In a fresh namespace: (CPU ns, wall ns). The fork is not counted, exec is."""
     netns.unshare_net()
     start = time.monotonic_ns()
     pid = os.posix_spawn(argv[0], argv, os.environ, file_actions=[
@@ -46,7 +46,7 @@ def _run_once(argv):
     wall = time.monotonic_ns() - start
     if status != 0:
         raise RuntimeError(f"{' '.join(argv)}: exit {os.waitstatus_to_exitcode(status)}")
-    return int((usage.ru_utime + usage.ru_stime) * 1e9), wall, usage.ru_maxrss
+    return int((usage.ru_utime + usage.ru_stime) * 1e9), wall
 
 
 def _kernel_state(settings):
@@ -95,10 +95,9 @@ def measure(settings, problems):
 def _summary(runs, size):
     result = {"rules": size[0], "elements": size[1]}
     for program, values in runs.items():
-        cpu, wall, rss = zip(*values)
+        cpu, wall = zip(*values)
         result[program] = {"cpu_ms": summarize([v / 1e6 for v in cpu]),
-                           "wall_ms": summarize([v / 1e6 for v in wall]),
-                           "peak_rss_kib": summarize(rss)}
+                           "wall_ms": summarize([v / 1e6 for v in wall])}
     for figure in ("cpu_ms", "wall_ms"):
         result[f"{figure}_ratio"] = (result["sluice"][figure]["median"] /
                                      result["nft"][figure]["median"])

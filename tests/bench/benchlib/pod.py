@@ -40,6 +40,7 @@ http {{
 SYSCTL = {
     "ipv4/ip_local_port_range": "1024 65535",
     "ipv4/ip_local_reserved_ports": "8080,9001-9016,9211-9226,9901",
+    "ipv4/tcp_congestion_control": "reno",  # nothing is lost here; bbr would pace
     "ipv4/tcp_max_tw_buckets": 2000,
     "ipv4/tcp_max_syn_backlog": 8192,
     "core/somaxconn": 8192,

@@ -201,8 +201,6 @@ def measure_memory(settings, stage, problems):
 
 def noise_text(noise):
     s = noise.summary()
-    if not s:
-        return "not measured"
     return f"median {100 * s['median']:.1f} %, most {100 * s['max']:.1f} %"
 
 

@@ -40,14 +40,13 @@ def _load_table(title, base, contenders):
 def _apply_table(results):
     print("\nsluice apply against nft -f of the same rules (whole process, fresh namespace)")
     rows = [("case", "rules, elements", "sluice CPU ms", "nft CPU ms", "ratio", "sluice wall ms",
-             "nft wall ms", "ratio", "peak RSS KiB")]
+             "nft wall ms", "ratio")]
     for case, r in results.items():
         s, n = r["sluice"], r["nft"]
         rows.append((case, f"{r['rules']}, {r['elements']}", _cell(s["cpu_ms"], 1, 2),
                      _cell(n["cpu_ms"], 1, 2), f"{r['cpu_ms_ratio']:.2f}",
                      _cell(s["wall_ms"], 1, 2), _cell(n["wall_ms"], 1, 2),
-                     f"{r['wall_ms_ratio']:.2f}",
-                     f"{s['peak_rss_kib']['median']:.0f} : {n['peak_rss_kib']['median']:.0f}"))
+                     f"{r['wall_ms_ratio']:.2f}"))
     _table(rows)
 
 
@@ -127,6 +126,8 @@ def goals(results):
 
 
 def _goal_table(found):
+    if all(g["met"] is None for g in found):
+        return
     print("\nGoals")
     rows = [("goal", "reach", "measured", "")]
     for g in found:
@@ -152,4 +153,5 @@ def print_all(results, noise):
     if "memory" in results:
         _memory_table(results["memory"])
     _goal_table(results["goals"])
-    print(f"\nOthers on these cores during the load: {noise_text(noise)} of their time")
+    if noise.shares:
+        print(f"\nOthers on these cores during the load: {noise_text(noise)} of their time")
