@@ -46,6 +46,7 @@ struct backlog {
 struct leg {
 	struct loop_source source;
 	struct backlog *backlog; /* owned; to be sent to this leg's peer */
+	struct pipe *pipe;	 /* owned; the same, where the bytes were spliced */
 	uint8_t side;		 /* enum flow_side */
 	bool eof;		 /* its peer's FIN was read */
 	bool fin_sent;		 /* ours was sent */
@@ -86,7 +87,7 @@ void flow_free(struct flow *f);
 void relay_start(struct flow *f);
 void relay_ready(struct loop_source *source, uint32_t events);
 
-/* connect.c or flow.c: events while connecting come through relay_ready() and go here. */
+/* Events while connecting; they come through relay_ready(). */
 void flow_connecting(struct flow *f, unsigned side, uint32_t events);
 
 #endif

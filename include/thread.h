@@ -11,6 +11,7 @@
 
 #include "flow.h"
 #include "loop.h"
+#include "pipes.h"
 #include "pod.h"
 #include "record.h"
 
@@ -60,6 +61,7 @@ struct thread {
 	uint32_t flow_count;
 	uint64_t now; /* ns, of the event being handled */
 	char *buffer; /* FLOW_BUFFER bytes, of whoever is being handled */
+	struct pipe_pool pipes;
 
 	_Atomic uint64_t rounds;
 };

@@ -52,6 +52,9 @@ static void finish(struct flow *f, enum outcome outcome)
 		leg->source.registered = false;
 		free(leg->backlog);
 		leg->backlog = NULL;
+		if (leg->pipe)
+			pipe_give(&t->pipes, leg->pipe);
+		leg->pipe = NULL;
 	}
 	unlink_flow(f);
 	f->state = FLOW_ENDED;

@@ -3,9 +3,11 @@
  * A flow's life: bytes from one leg to the other.
  *
  * Theory of Operation: what a leg brings is read into the thread's buffer, shown to the observer
- * and written to the other leg at once. What that one does not take becomes its backlog, and the
- * source is not read until the backlog is gone: so a flow holds at most FLOW_BUFFER bytes a way,
- * and an idle one holds none. Errors are always watched, read or not.
+ * and written to the other leg at once. Where the observer need not see the next bytes, and they
+ * are many, they go through a pipe instead and are never copied. What the other leg does not take
+ * stays behind, in a backlog or in the pipe, and the source is not read until that is gone: so a
+ * flow holds at most FLOW_BUFFER bytes a way, and an idle one holds none. Errors are always
+ * watched, read or not.
  *
  * A leg that broke may still hold data that its peer sent before the reset: it is read to the
  * error, and the other leg is given what it takes at once, before it is reset. SO_ERROR is never
@@ -16,11 +18,15 @@
 #include "thread.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 
 /* Reads of a full buffer before another source gets its turn. */
 #define READS_PER_TURN 4
+
+/* Below this a pipe's two system calls more than a copy's cost what they save. */
+#define SPLICE_MIN 16384
 
 static struct flow *flow_of(struct leg *leg)
 {
@@ -32,37 +38,33 @@ static struct leg *other(struct flow *f, const struct leg *leg)
 	return &f->legs[!leg->side];
 }
 
-/* Shows @len bytes of the buffer, read from @from, to whoever keeps count. */
-static void account(struct flow *f, const struct leg *from, size_t len)
+/* Whether @leg has yet to take what was read for it. */
+static bool has_pending(const struct leg *leg)
 {
-	enum way way = flow_way_from(from->side);
-
-	record_bytes(&f->record, way, len);
-	observer_data(&f->observer, way, SPAN(f->thread->buffer, len), f->thread->now);
+	return leg->backlog || leg->pipe;
 }
 
 static void abort_flow(struct flow *f, struct leg *broken, int error);
 
-/* Registers each leg for what it can do now. False when the flow had to be ended. */
-static bool update(struct flow *f)
+/* Registers each leg for what it can do now. */
+static void update(struct flow *f)
 {
 	for (unsigned side = 0; side < FLOW_SIDE_COUNT; side++) {
 		struct leg *leg = &f->legs[side];
 		uint32_t events = 0;
 
-		if (!leg->eof && !other(f, leg)->backlog)
+		if (!leg->eof && !has_pending(other(f, leg)))
 			events |= EPOLLIN;
-		if (leg->backlog)
+		if (has_pending(leg))
 			events |= EPOLLOUT;
 		if (leg->eof && leg->fin_sent) {
 			/* Nothing is left to do here, but EPOLLHUP would be reported for ever. */
 			loop_unwatch(&f->thread->loop, &leg->source);
 		} else if (loop_watch(&f->thread->loop, &leg->source, events) < 0) {
 			flow_reset(f, OUTCOME_LIMIT);
-			return false;
+			return;
 		}
 	}
-	return true;
 }
 
 void relay_start(struct flow *f)
@@ -70,37 +72,106 @@ void relay_start(struct flow *f)
 	update(f);
 }
 
-/*
- * Sends @len bytes of the buffer to @to; what does not fit becomes its backlog. 0 or -errno of a
- * leg that broke, -ENOMEM.
- */
-static int forward(struct flow *f, struct leg *to, size_t len)
+/* Keeps the last @left bytes of the buffer's @len for @to. 0 or -ENOMEM. */
+static int keep(struct flow *f, struct leg *to, size_t len, size_t left)
 {
-	const char *data = f->thread->buffer;
+	to->backlog = malloc(sizeof(*to->backlog) + left);
+	if (!to->backlog)
+		return -ENOMEM;
+	to->backlog->start = 0;
+	to->backlog->end = left;
+	memcpy(to->backlog->data, f->thread->buffer + len - left, left);
+	return 0;
+}
+
+/* send(2) that knows no EINTR; what a full socket takes is 0 bytes. Negative: -errno. */
+static ssize_t send_some(struct leg *to, const char *data, size_t len)
+{
 	ssize_t sent;
 
 	do {
 		sent = send(to->source.fd, data, len, MSG_NOSIGNAL);
 	} while (sent < 0 && errno == EINTR);
-	if (sent < 0 && errno != EAGAIN)
-		return -errno;
+	if (sent >= 0)
+		return sent;
+	return errno == EAGAIN ? 0 : -errno;
+}
+
+/*
+ * Shows the @len bytes of the buffer that were read from @from to whoever keeps count, and sends
+ * them on. 0, -errno of the other leg, which broke, or -ENOMEM.
+ */
+static int forward(struct flow *f, struct leg *from, size_t len)
+{
+	enum way way = flow_way_from(from->side);
+	struct leg *to = other(f, from);
+	ssize_t sent;
+
+	record_bytes(&f->record, way, len);
+	observer_data(&f->observer, way, SPAN(f->thread->buffer, len), f->thread->now);
+	sent = send_some(to, f->thread->buffer, len);
 	if (sent < 0)
-		sent = 0;
-	if ((size_t)sent == len)
-		return 0;
-	to->backlog = malloc(sizeof(*to->backlog) + len - (size_t)sent);
-	if (!to->backlog)
-		return -ENOMEM;
-	to->backlog->start = 0;
-	to->backlog->end = len - (size_t)sent;
-	memcpy(to->backlog->data, data + sent, to->backlog->end);
+		return (int)sent;
+	return (size_t)sent < len ? keep(f, to, len, len - (size_t)sent) : 0;
+}
+
+/* Moves what is in @to's pipe on to it. 0, also when it is full; or -errno of @to. */
+static int drain_pipe(struct flow *f, struct leg *to)
+{
+	struct pipe *p = to->pipe;
+
+	while (p->bytes) {
+		ssize_t n = splice(p->read_fd, NULL, to->source.fd, NULL, p->bytes,
+				   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			return 0;
+		if (n < 0)
+			return -errno;
+		p->bytes -= (size_t)n;
+	}
+	to->pipe = NULL;
+	pipe_give(&f->thread->pipes, p);
 	return 0;
 }
 
-/* No more will come for @to: its peer gets a FIN, once the backlog is sent. */
+/*
+ * Moves up to @most bytes from @from to the other leg unseen. Returns how many were read, 0 at
+ * the end, or -errno of @from; *@sent is 0 or -errno of the other leg. -ENOSPC: no pipe is to be
+ * had now.
+ */
+static ssize_t move_unseen(struct flow *f, struct leg *from, uint64_t most, int *sent)
+{
+	enum way way = flow_way_from(from->side);
+	struct leg *to = other(f, from);
+	struct pipe *p = pipe_take(&f->thread->pipes, f->thread->now);
+	ssize_t n;
+
+	*sent = 0;
+	if (!p)
+		return -ENOSPC;
+	n = splice(from->source.fd, NULL, p->write_fd, NULL, MIN(most, PIPE_BYTES),
+		   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+	if (n <= 0) {
+		int rc = n < 0 ? -errno : 0;
+
+		pipe_give(&f->thread->pipes, p);
+		return rc;
+	}
+	p->bytes = (size_t)n;
+	to->pipe = p;
+	record_bytes(&f->record, way, (size_t)n);
+	observer_skipped(&f->observer, way, (size_t)n, f->thread->now);
+	*sent = drain_pipe(f, to);
+	return n;
+}
+
+/* No more will come for @to: its peer gets a FIN, once it has taken what is pending. */
 static void pass_fin(struct leg *to)
 {
-	if (to->backlog || to->fin_sent)
+	if (has_pending(to) || to->fin_sent)
 		return;
 	shutdown(to->source.fd, SHUT_WR);
 	to->fin_sent = true;
@@ -110,7 +181,7 @@ static void pass_fin(struct leg *to)
 static bool finished(struct flow *f)
 {
 	for (unsigned side = 0; side < FLOW_SIDE_COUNT; side++) {
-		if (!f->legs[side].eof || f->legs[side].backlog)
+		if (!f->legs[side].eof || has_pending(&f->legs[side]))
 			return false;
 	}
 	flow_close(f);
@@ -127,91 +198,111 @@ static void saw_fin(struct flow *f, struct leg *from)
 	update(f);
 }
 
+/* One read from @from, whichever way it goes. As move_unseen(), but never -ENOSPC. */
+static ssize_t read_once(struct flow *f, struct leg *from, int *sent)
+{
+	uint64_t unseen = observer_skip(&f->observer, flow_way_from(from->side));
+	ssize_t n;
+
+	if (unseen >= SPLICE_MIN) {
+		n = move_unseen(f, from, unseen, sent);
+		if (n != -ENOSPC)
+			return n;
+	}
+	n = recv(from->source.fd, f->thread->buffer, FLOW_BUFFER, 0);
+	if (n <= 0)
+		return n < 0 ? -errno : 0;
+	*sent = forward(f, from, (size_t)n);
+	return n;
+}
+
 /* @from has something: data, its end, or an error. */
 static void pull(struct flow *f, struct leg *from)
 {
 	struct leg *to = other(f, from);
 
 	for (unsigned turn = 0; turn < READS_PER_TURN; turn++) {
-		ssize_t n = recv(from->source.fd, f->thread->buffer, FLOW_BUFFER, 0);
-		int rc;
+		int sent = 0;
+		ssize_t n = read_once(f, from, &sent);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EAGAIN)
+		if (n == -EAGAIN || n == -EINTR)
 			break;
-		if (n < 0) {
-			abort_flow(f, from, errno);
-			return;
-		}
 		if (n == 0) {
 			saw_fin(f, from);
 			return;
 		}
-		account(f, from, (size_t)n);
-		rc = forward(f, to, (size_t)n);
-		if (rc == -ENOMEM) {
+		if (n < 0) {
+			abort_flow(f, from, (int)-n);
+			return;
+		}
+		if (sent == -ENOMEM) {
 			flow_reset(f, OUTCOME_LIMIT);
 			return;
 		}
-		if (rc < 0) {
-			abort_flow(f, to, -rc);
+		if (sent < 0) {
+			abort_flow(f, to, -sent);
 			return;
 		}
-		if (to->backlog || n < FLOW_BUFFER)
+		if (has_pending(to) || n < SPLICE_MIN)
 			break;
 	}
 	update(f);
 }
 
-/* @to can take more of its backlog. */
-static void push(struct flow *f, struct leg *to)
+/* Sends what is left of @to's backlog or pipe. 0, also when some is left; or -errno of @to. */
+static int send_pending(struct flow *f, struct leg *to)
 {
 	struct backlog *b = to->backlog;
-	ssize_t sent = send(to->source.fd, b->data + b->start, b->end - b->start, MSG_NOSIGNAL);
+	ssize_t sent;
 
-	if (sent < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (sent < 0) {
-		abort_flow(f, to, errno);
-		return;
-	}
+	if (to->pipe)
+		return drain_pipe(f, to);
+	sent = send_some(to, b->data + b->start, b->end - b->start);
+	if (sent < 0)
+		return (int)sent;
 	b->start += (size_t)sent;
 	if (b->start < b->end)
-		return;
+		return 0;
 	free(b);
 	to->backlog = NULL;
-	if (finished(f))
+	return 0;
+}
+
+/* @to can take more of what is pending. */
+static void push(struct flow *f, struct leg *to)
+{
+	int rc = send_pending(f, to);
+
+	if (rc < 0) {
+		abort_flow(f, to, -rc);
+		return;
+	}
+	if (has_pending(to) || finished(f))
 		return;
 	if (other(f, to)->eof)
 		pass_fin(to);
 	update(f);
 }
 
-/* Gives the other leg what @broken still holds, as far as it takes that at once. */
-static void rescue(struct flow *f, struct leg *broken)
+/*
+ * Gives the other leg what @broken still holds, as far as it takes that at once. Returns the
+ * error that was met at the end of it, 0 if none was.
+ */
+static int rescue(struct flow *f, struct leg *broken)
 {
 	struct leg *to = other(f, broken);
 
-	if (to->backlog) {
-		struct backlog *b = to->backlog;
-		ssize_t n =
-			send(to->source.fd, b->data + b->start, b->end - b->start, MSG_NOSIGNAL);
-
-		if (n < 0 || (size_t)n < b->end - b->start)
-			return;
-		free(b);
-		to->backlog = NULL;
-	}
-	while (!broken->eof && !to->backlog) {
+	if (has_pending(to) && send_pending(f, to) < 0)
+		return 0;
+	while (!broken->eof && !has_pending(to)) {
 		ssize_t n = recv(broken->source.fd, f->thread->buffer, FLOW_BUFFER, 0);
 
 		if (n <= 0)
-			return;
-		account(f, broken, (size_t)n);
-		if (forward(f, to, (size_t)n) < 0)
-			return;
+			return n < 0 && errno != EAGAIN ? errno : 0;
+		if (forward(f, broken, (size_t)n) < 0)
+			return 0;
 	}
+	return 0;
 }
 
 /* @broken failed with @error: what can still be delivered is, then both legs are reset. */
@@ -219,22 +310,21 @@ static void abort_flow(struct flow *f, struct leg *broken, int error)
 {
 	enum outcome outcome =
 		broken->side == FLOW_CLIENT ? OUTCOME_RESET_BY_CLIENT : OUTCOME_RESET_BY_SERVER;
+	int met = rescue(f, broken);
 
-	rescue(f, broken);
-	flow_reset(f, error == ETIMEDOUT ? OUTCOME_TIMEOUT : outcome);
+	if (error == ETIMEDOUT || met == ETIMEDOUT)
+		outcome = OUTCOME_TIMEOUT;
+	flow_reset(f, outcome);
 }
 
 /* An error is pending on @leg; reading gives what came before it, and then the error itself. */
 static void broke(struct flow *f, struct leg *leg)
 {
-	struct leg *to = other(f, leg);
-
 	/* Not to be read now: the other leg is full, or this one's end has been seen. */
-	if (leg->eof || to->backlog) {
+	if (leg->eof || has_pending(other(f, leg)))
 		abort_flow(f, leg, ECONNRESET);
-		return;
-	}
-	pull(f, leg);
+	else
+		pull(f, leg);
 }
 
 void relay_ready(struct loop_source *source, uint32_t events)
@@ -251,10 +341,10 @@ void relay_ready(struct loop_source *source, uint32_t events)
 		broke(f, leg);
 		return;
 	}
-	if (events & EPOLLOUT && leg->backlog)
+	if (events & EPOLLOUT && has_pending(leg))
 		push(f, leg);
 	if (f->state != FLOW_OPEN)
 		return;
-	if (events & (EPOLLIN | EPOLLHUP) && !leg->eof && !other(f, leg)->backlog)
+	if (events & (EPOLLIN | EPOLLHUP) && !leg->eof && !has_pending(other(f, leg)))
 		pull(f, leg);
 }

@@ -140,6 +140,7 @@ void thread_fini(struct thread *t)
 {
 	reset_all(t);
 	free_ended(t);
+	pipe_pool_fini(&t->pipes);
 	loop_close(&t->loop);
 	free(t->acceptors);
 	free(t->buffer);
