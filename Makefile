@@ -38,7 +38,7 @@ proxy := main
 unit-common :=
 unit-sluice :=
 unit-proxy :=
-fuzz-proxy :=
+fuzz := fuzz_observer fuzz_parse
 
 # ---- Libraries: found once, installed by scripts/deps where they are missing ----
 
@@ -87,9 +87,9 @@ manuals := $(programs:%=%.8)
 
 all: $(programs) $(manuals)
 
-$(BUILD)/sluice: $(call objects,sluice) $(call objects,common)
+$(BUILD)/sluice: $(call objects,sluice) $(BUILD)/libcommon.a
 $(BUILD)/sluice: libs = $(libraries-libs)
-$(BUILD)/sluice-proxy: $(call objects,proxy) $(call objects,common)
+$(BUILD)/sluice-proxy: $(call objects,proxy) $(BUILD)/libcommon.a
 $(BUILD)/sluice-proxy: libs = -pthread
 $(programs):
 	$(say) LINK $@
@@ -133,7 +133,7 @@ $(unit-sluice:%=$(BUILD)/unit/%): $(BUILD)/libsluice.a
 $(unit-proxy:%=$(BUILD)/unit/%): $(BUILD)/libproxy.a
 $(unit-programs): $(BUILD)/libcommon.a
 
-fuzz-programs := $(fuzz-proxy:%=$(BUILD)/fuzz/%)
+fuzz-programs := $(fuzz:%=$(BUILD)/fuzz/%)
 fuzz: # Build the fuzz targets with clang, $(BUILD)/for-fuzz/fuzz/*
 	+$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/for-fuzz CC=clang \
 		SANITIZE=fuzzer-no-link,address,undefined fuzz-programs
@@ -153,7 +153,8 @@ demo: all # See real traffic redirected, proxied and measured, in a lab of its o
 	@SLUICE_BUILD=$(BUILD) scripts/demo
 
 bench: all # Compare with nft, HAProxy and Envoy, side by side
-	@SLUICE_BUILD=$(BUILD) scripts/bench
+	@scripts/deps bench
+	@SLUICE_BUILD=$(BUILD) CC=$(CC) /usr/bin/python3 tests/bench/run
 
 lint: # Check formatting, static analysis, scripts and layers
 	+@scripts/lint
@@ -164,7 +165,7 @@ check-layers: # Check that the pure modules include no I/O header
 # What `make lint` holds against the files that are there.
 print-sources:
 	@printf '%s\n' $(sort $(common:%=src/common/%.c) $(sluice:%=src/sluice/%.c) \
-		$(proxy:%=src/proxy/%.c) $(unit-names:%=tests/unit/%.c) $(fuzz-proxy:%=tests/fuzz/%.c))
+		$(proxy:%=src/proxy/%.c) $(unit-names:%=tests/unit/%.c) $(fuzz:%=tests/fuzz/%.c))
 
 print-unit:
 	@printf '%s\n' $(unit-programs)

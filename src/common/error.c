@@ -14,6 +14,10 @@ static void err_vset(struct err *e, int code, enum exit_status status, const cha
 	e->code = code;
 	e->status = status;
 	vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	/* What a user wrote may hold anything; the text is one line all the same. */
+	for (char *p = e->text; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = '?';
 }
 
 int err_set(struct err *e, int code, const char *fmt, ...)
