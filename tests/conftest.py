@@ -1,8 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Fixtures: every test gets a world of its own, so any number of them may run at once."""
+import resource
+
 import pytest
 
 from lib.world import World
+
+
+def pytest_configure():
+    """Both ends of thousands of connections are descriptors of this process."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import pytest
 
 from lib.netns import filesystem_owner
 from lib.proc import child_setup
-from lib.witness import ask
 from lib.world import ANY, CLIENT, POD
 
 

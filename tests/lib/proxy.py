@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Runs `sluice-proxy` in a pod as it is meant to run: uid 1337 and not one capability."""
+import contextlib
+import http.client
+import os
+import re
+import signal
+
+from .metrics import Metrics
+from .proc import Process, alive, children, wait_until
+from .sluice import PROXY, environment
+from .world import PROXY_UID
+
+
+class Proxy(Process):
+    """`Proxy(netns, "--option")`: started, and ready unless `ready=False`."""
+
+    def __init__(self, netns, *args, caps=(), uid=PROXY_UID, env=None, ready=True):
+        super().__init__([PROXY, *args], env=environment(env), netns=netns, uid=uid, caps=caps)
+        self.netns = netns
+        if ready:
+            try:
+                self.wait_line("sluice-proxy: ready: ")
+            except AssertionError:
+                self.end()
+                raise
+
+    @property
+    def worker(self):
+        """The worker's pid."""
+        return wait_until(lambda: children(self.pid), "a worker")[0]
+
+    def beats(self):
+        """Heartbeats that leave this pod's proxy are seen by the set; whether both are there."""
+        listed = self.netns.run(["nft", "list", "set", "inet", "sluice", "alive"])
+        elements = re.search(r"elements = \{([^}]*)\}", listed, re.S)
+        return elements is not None and elements[1].count("expires") == 2
+
+    def wait_armed(self):
+        wait_until(self.beats, "both families to be armed")
+
+    def wait_disarmed(self):
+        wait_until(lambda: not self.beats(), "the switch to expire")
+
+    def get(self, path, port=9901, method="GET", family=4, host=None):
+        """A request to the admin port over loopback: (status, headers, body)."""
+        address = "::1" if family == 6 else "127.0.0.1"
+        connection = http.client.HTTPConnection(address, port)
+        connection.sock = self.netns.socket(family)
+        with contextlib.closing(connection):
+            connection.sock.connect((address, port))
+            connection.request(method, path, headers={"Host": host} if host else {})
+            response = connection.getresponse()
+            return response.status, dict(response.getheaders()), response.read()
+
+    def metrics(self):
+        status, headers, body = self.get("/metrics")
+        assert status == 200 and headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        return Metrics(body.decode())
+
+    def settled(self, direction=None):
+        """The metrics once no connection is active any more: all counts are final then."""
+        labels = {"direction": direction} if direction else {}
+
+        def idle():
+            m = self.metrics()
+            return m if m.sum("sluice_connections_active", **labels) == 0 else None
+
+        return wait_until(idle, "all connections to end")
+
+    def kill_all(self):
+        """SIGKILL of parent and worker, as the kernel's OOM killer would."""
+        pids = [self.pid, *children(self.pid)]
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.wait()
+        wait_until(lambda: not any(alive(p) for p in pids), "the worker to die")
+
+    def stop(self):
+        """SIGTERM; the exit status."""
+        self.signal(signal.SIGTERM)
+        return self.wait()

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Servers and clients of the wire tests: nginx, byte-exact TCP endpoints, a load of connections."""
+import contextlib
+import hashlib
+import http.client
+import threading
+import time
+from dataclasses import dataclass
+
+from .proc import Process, wait_until
+from .world import ANY
+
+NGINX = """
+daemon off; master_process off; worker_processes 1; pid {dir}/pid;
+error_log stderr warn;
+events {{ worker_connections 4096; }}
+http {{
+    access_log {dir}/access.log combined;
+    client_body_temp_path {dir}/b; proxy_temp_path {dir}/p; fastcgi_temp_path {dir}/f;
+    uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s;
+    default_type text/plain; keepalive_requests 1000000; client_max_body_size 200m;
+    gzip on; gzip_min_length 1; gzip_types text/plain; gzip_http_version 1.1;
+    server {{
+        listen 0.0.0.0:{port}; listen [::]:{port};
+        root {dir}/www;
+        location = /hello {{ return 200 "hello\\n"; }}
+        location = /post {{ client_body_buffer_size 1m; proxy_pass http://127.0.0.1:{port}/sink; }}
+        location = /sink {{ return 200 "taken\\n"; }}
+        location = /broken {{ return 503; }}
+        location = /empty {{ return 204; }}
+        location = /moved {{ return 302 /hello; }}
+    }}
+}}
+"""
+
+
+class Nginx(Process):
+    """nginx in a namespace with a directory of its own; `root` is what it serves."""
+
+    def __init__(self, netns, tmp_path, port=8080):
+        self.dir = tmp_path
+        self.root = tmp_path / "www"
+        self.root.mkdir()
+        config = tmp_path / "nginx.conf"
+        config.write_text(NGINX.format(dir=tmp_path, port=port))
+        super().__init__(["nginx", "-c", str(config), "-p", str(tmp_path), "-e", "stderr"],
+                         netns=netns)
+        try:
+            wait_until(lambda: self._answers(netns, port), "nginx to listen")
+        except AssertionError as e:
+            self.end()
+            raise AssertionError(f"{e}: {self.output}") from e
+
+    @staticmethod
+    def _answers(netns, port):
+        with netns.socket() as s:
+            return s.connect_ex(("127.0.0.1", port)) == 0
+
+
+def http_connection(netns, address, port, uid=None):
+    """An http.client connection from a namespace."""
+    connection = http.client.HTTPConnection(address, port)
+    connection.sock = netns.socket(6 if ":" in address else 4, uid=uid)
+    connection.sock.connect((address, port))
+    return connection
+
+
+class Server:
+    """Accepts on one port and runs `serve(socket)` in a thread for each connection."""
+
+    def __init__(self, netns, family, port, serve):
+        self._listener = netns.listen(ANY[family], port)
+        self._listener.settimeout(None)
+        self._serve = serve
+        self.failures = []
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def _accept(self):
+        while True:
+            try:
+                s, _ = self._listener.accept()
+            except OSError:
+                return
+            s.settimeout(30)
+            thread = threading.Thread(target=self._run, args=(s,), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _run(self, s):
+        with s:
+            try:
+                self._serve(s)
+            except Exception as e:  # the test asks for it
+                self.failures.append(e)
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(2)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(5)
+
+
+def pattern(size, seed=0):
+    """Bytes without a short period, the same for the same seed."""
+    block = b"".join(hashlib.sha256(f"{seed}/{n}".encode()).digest() for n in range(2048 + seed))
+    return (block * (size // len(block) + 1))[:size]
+
+
+def digest(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def read_all(s, chunk=1 << 16, pause=0.0, pause_until=0):
+    """Everything up to the FIN. The first `pause_until` bytes are read slowly."""
+    parts, total = [], 0
+    while True:
+        data = s.recv(chunk)
+        if not data:
+            return b"".join(parts)
+        parts.append(data)
+        total += len(data)
+        if total < pause_until:
+            time.sleep(pause)
+
+
+@dataclass
+class Attempt:
+    started: float
+    ended: float
+    answer: dict
+
+    @property
+    def ok(self):
+        return self.answer["by"] == "app"
+
+
+class Load:
+    """New connections in a loop, each asking who answers (witness.ask)."""
+
+    def __init__(self, attempt, threads=2):
+        self.attempts = []
+        self._attempt = attempt
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
+        for t in self._threads:
+            t.start()
+
+    def _run(self):
+        while not self._stop.is_set():
+            started = time.monotonic()
+            answer = self._attempt()
+            self.attempts.append(Attempt(started, time.monotonic(), answer))
+
+    def wait(self, more=100, condition=lambda a: True):
+        """Lets that many more attempts end that fulfil the condition."""
+        before = len(self.attempts)
+        wait_until(lambda: sum(map(condition, self.attempts[before:])) >= more,
+                   f"{more} more attempts", timeout=30)
+
+    @property
+    def failures(self):
+        return [a for a in list(self.attempts) if not a.ok]
+
+    def close(self):
+        self._stop.set()
+        for t in self._threads:
+            t.join(10)

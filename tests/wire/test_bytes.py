@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Bytes in are bytes out: by checksum, both ways, with slow readers and half-closes."""
+import socket
+import threading
+
+import pytest
+
+from lib.servers import Server, digest, pattern, read_all
+
+MIB = 1 << 20
+SIZES = [1, 1000, 65536, MIB + 1, 100 * MIB]
+PORT = 8500
+
+
+def exchange(s, size, seed, first, slow):
+    """One end: sends `size` bytes and its FIN, and reads to the other's, in either order."""
+    def send():
+        s.sendall(pattern(size, seed))
+        s.shutdown(socket.SHUT_WR)
+
+    def read():
+        return digest(read_all(s, pause=0.02 if slow else 0, pause_until=min(size, MIB)))
+
+    if first == "send":
+        send()
+        return read()
+    got = read()
+    send()
+    return got
+
+
+@pytest.mark.parametrize("first", ["client", "server"])
+@pytest.mark.parametrize("size", SIZES)
+def test_one_way_then_the_other(side, proxy, size, first, world):
+    """Who goes first half-closes, and still gets everything that the other sends after that."""
+    got = []
+
+    def serve(s):
+        got.append(exchange(s, size, 1, "send" if first == "server" else "read", slow=False))
+
+    world.keep(Server(side.server, 4, PORT, serve))
+    with side.connect(4, PORT) as s:
+        answer = exchange(s, size, 2, "send" if first == "client" else "read", slow=False)
+        assert answer == digest(pattern(size, 1))
+    m = proxy.settled(side.direction)
+    assert got == [digest(pattern(size, 2))]
+    for way in ("to_server", "to_client"):
+        assert m.sum("sluice_bytes_total", direction=side.direction, way=way) == size
+    assert m.by("sluice_connections_closed_total", "outcome") == {"closed": 1}
+
+
+@pytest.mark.parametrize("slow", ["client", "server", "both", "none"])
+def test_both_ways_at_once(side, family, proxy, slow, world):
+    size = 8 * MIB
+    got = []
+
+    def serve(s):
+        got.append(duplex(s, size, 1, slow in ("server", "both")))
+
+    world.keep(Server(side.server, family, PORT, serve))
+    with side.connect(family, PORT) as s:
+        assert duplex(s, size, 2, slow in ("client", "both")) == digest(pattern(size, 1))
+    m = proxy.settled(side.direction)
+    assert got == [digest(pattern(size, 2))]
+    for way in ("to_server", "to_client"):
+        assert m.sum("sluice_bytes_total", direction=side.direction, way=way) == size
+
+
+def duplex(s, size, seed, slow):
+    """Sends and reads at the same time; the digest of what came."""
+    if slow:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+
+    def send():
+        s.sendall(pattern(size, seed))
+        s.shutdown(socket.SHUT_WR)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        return digest(read_all(s, pause=0.005 if slow else 0, pause_until=MIB))
+    finally:
+        sender.join(30)
+
+
+def test_a_stalled_reader_holds_the_sender_back(side, proxy, world):
+    """Backpressure reaches the sender, and the proxy's memory does not grow with it."""
+    hold, done = threading.Event(), []
+
+    def serve(s):
+        hold.wait(20)
+        done.append(digest(read_all(s)))
+
+    world.keep(Server(side.server, 4, PORT, serve))
+    data = pattern(64 * MIB)
+    with side.connect(4, PORT) as s:
+        s.setblocking(False)
+        sent = stalled = 0
+        while stalled < 20:
+            try:
+                sent += s.send(data[sent:sent + MIB])
+                stalled = 0
+            except BlockingIOError:
+                stalled += 1
+                threading.Event().wait(0.01)
+        assert sent < len(data), "64 MiB went into thin air"
+        rss = resident(proxy.worker)
+        hold.set()
+        s.settimeout(30)
+        s.sendall(data[sent:])
+        s.shutdown(socket.SHUT_WR)
+        assert s.recv(1) == b""
+    proxy.settled()
+    assert done == [digest(data)]
+    assert rss < 64 * MIB or sanitized(proxy)
+
+
+def resident(pid):
+    with open(f"/proc/{pid}/statm", encoding="ascii") as f:
+        return int(f.read().split()[1]) * 4096
+
+
+def sanitized(proxy):
+    """Sanitizers reserve memory of their own."""
+    with open(f"/proc/{proxy.worker}/maps", encoding="ascii") as f:
+        return any("asan" in line or "tsan" in line for line in f)
+
+
+def test_many_small_messages_keep_their_order(side, family, proxy, world):
+    """A conversation: each side answers what it got, one byte to a few thousand."""
+    def serve(s):
+        while data := s.recv(1 << 16):
+            s.sendall(data)
+
+    world.keep(Server(side.server, family, PORT, serve))
+    with side.connect(family, PORT) as s:
+        for n in [1, 2, 3, 1447, 1448, 1449, 4096, 7] * 40:
+            message = pattern(n, n % 7)
+            s.sendall(message)
+            answer = b""
+            while len(answer) < n:
+                answer += s.recv(1 << 16)
+            assert answer == message
