@@ -68,12 +68,11 @@ static int parse_file(const struct option *o, void *config, const char *path, st
 	_cleanup_free_ char *line = NULL;
 	unsigned number = 0;
 	size_t capacity = 0;
-	ssize_t len;
 
 	if (!f)
 		return err_usage(e, "cannot read '%s': %s", path, strerror(errno));
 	errno = 0;
-	while ((len = getline(&line, &capacity, f)) >= 0) {
+	while (getline(&line, &capacity, f) >= 0) {
 		struct span text = SPAN(line, strcspn(line, "#\r\n"));
 
 		number++;
