@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The admin server: see admin.h. */
+#include "admin.h"
+
+#include "admin_http.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <time.h>
+
+/* Answers that wait for slow scrapers, in bytes; past it the next one is refused (503). */
+#define OUTPUT_MAX (32u << 20)
+/* How long the client may go on sending after the last answer (RFC 9112 sect. 9.6). */
+#define LINGER_MS 1000u
+/* How long to leave the queue alone when descriptors or memory are out. */
+#define PAUSE_MS 100u
+/* A request is a few hundred bytes, an answer is made in this thread's heap. */
+#define STACK_SIZE (256u << 10)
+
+enum client_state {
+	CLIENT_IDLE,	/* no byte of the next request; may be closed for another's sake */
+	CLIENT_READING, /* a part of a request is in `head` */
+	CLIENT_WRITING, /* `reply` is on its way; nothing is read */
+	CLIENT_CLOSING, /* answered and shut down; what still comes is thrown away */
+};
+
+struct client {
+	int fd;
+	enum client_state state;
+	uint64_t deadline; /* ms */
+	uint64_t since;	   /* ms: when it became idle */
+	char *head;	   /* ADMIN_HEAD_MAX bytes, or NULL while there are none */
+	size_t head_len;
+	struct admin_reply reply;
+};
+
+struct admin {
+	struct admin_config config;
+	pthread_t thread;
+	int stop; /* eventfd */
+	struct client *clients;
+	struct pollfd *polls; /* stop, the listeners, the clients */
+	unsigned count;
+	size_t output;	       /* bytes in all replies */
+	uint64_t paused_until; /* ms: accept failed for want of something */
+};
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
+}
+
+static void reply_drop(struct admin *a, struct client *c)
+{
+	a->output -= c->reply.capacity;
+	admin_reply_fini(&c->reply);
+}
+
+static void client_close(struct admin *a, struct client *c)
+{
+	reply_drop(a, c);
+	free(c->head);
+	close(c->fd);
+	*c = a->clients[--a->count];
+}
+
+/* Takes the answered request off the input; what is behind it is the next one. */
+static void head_take(struct client *c, size_t len)
+{
+	c->head_len -= len;
+	memmove(c->head, c->head + len, c->head_len);
+	if (!c->head_len) {
+		free(c->head);
+		c->head = NULL;
+	}
+}
+
+/* Makes the answer to what was read, if that is a whole request. False: close. */
+static bool client_answer(struct admin *a, struct client *c, uint64_t now)
+{
+	size_t len = admin_head_len(SPAN(c->head, c->head_len));
+	int rc;
+
+	if (!len && c->head_len < ADMIN_HEAD_MAX)
+		return true;
+	if (!len)
+		rc = admin_refuse(431, &c->reply);
+	else if (a->output > OUTPUT_MAX)
+		rc = admin_refuse(503, &c->reply);
+	else
+		rc = admin_answer(&a->config, SPAN(c->head, len), &c->reply);
+	if (rc < 0)
+		return false;
+	a->output += c->reply.capacity;
+	head_take(c, len ? len : c->head_len);
+	c->state = CLIENT_WRITING;
+	c->deadline = now + a->config.request_limit_ms;
+	return true;
+}
+
+/* Reads what there is. False: close. */
+static bool client_read(struct admin *a, struct client *c, uint64_t now)
+{
+	ssize_t n;
+
+	if (!c->head && !(c->head = malloc(ADMIN_HEAD_MAX)))
+		return false;
+	n = recv(c->fd, c->head + c->head_len, ADMIN_HEAD_MAX - c->head_len, 0);
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR;
+	if (n == 0)
+		return false;
+	if (c->state == CLIENT_IDLE)
+		c->deadline = now + a->config.request_limit_ms;
+	c->state = CLIENT_READING;
+	c->head_len += (size_t)n;
+	return client_answer(a, c, now);
+}
+
+/* The answer is out. False: close. */
+static bool client_answered(struct admin *a, struct client *c, uint64_t now)
+{
+	bool last = c->reply.close;
+
+	reply_drop(a, c);
+	if (last) {
+		/* Closing with input unread would reset, and take the answer away again. */
+		shutdown(c->fd, SHUT_WR);
+		c->state = CLIENT_CLOSING;
+		c->deadline = now + LINGER_MS;
+		return true;
+	}
+	c->state = c->head_len ? CLIENT_READING : CLIENT_IDLE;
+	c->since = now;
+	c->deadline = now + (c->head_len ? a->config.request_limit_ms : a->config.idle_limit_ms);
+	return !c->head_len || client_answer(a, c, now);
+}
+
+/* Writes what goes. False: close. */
+static bool client_write(struct admin *a, struct client *c, uint64_t now)
+{
+	struct admin_reply *r = &c->reply;
+	ssize_t n = send(c->fd, r->data + r->start, r->end - r->start, MSG_NOSIGNAL);
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR;
+	r->start += (size_t)n;
+	return r->start < r->end || client_answered(a, c, now);
+}
+
+/* Reads and forgets. False: close. */
+static bool client_drain(const struct client *c)
+{
+	char nowhere[4096];
+	ssize_t n = recv(c->fd, nowhere, sizeof(nowhere), 0);
+
+	return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
+}
+
+/* Acts on what poll said. False: close. */
+static bool client_step(struct admin *a, struct client *c, short events, uint64_t now)
+{
+	if (events & (POLLERR | POLLNVAL))
+		return false;
+	if (!events)
+		return now < c->deadline;
+	switch (c->state) {
+	case CLIENT_IDLE:
+	case CLIENT_READING:
+		/* A short answer goes out at once, without another round. */
+		return client_read(a, c, now) &&
+		       (c->state != CLIENT_WRITING || client_write(a, c, now));
+	case CLIENT_WRITING:
+		return client_write(a, c, now);
+	case CLIENT_CLOSING:
+		return now < c->deadline && client_drain(c);
+	}
+	return false;
+}
+
+/* The client that has been idle the longest, or NULL. */
+static struct client *idlest(struct admin *a)
+{
+	struct client *found = NULL;
+
+	for (unsigned i = 0; i < a->count; i++) {
+		struct client *c = &a->clients[i];
+
+		if (c->state == CLIENT_IDLE && (!found || c->since < found->since))
+			found = c;
+	}
+	return found;
+}
+
+static bool may_accept(struct admin *a, uint64_t now)
+{
+	return now >= a->paused_until && (a->count < a->config.max_clients || idlest(a));
+}
+
+/* One connection: the others' turn comes with the next round. */
+static void accept_one(struct admin *a, int listener, uint64_t now)
+{
+	int fd;
+
+	if (!may_accept(a, now))
+		return;
+	fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0) {
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+			a->paused_until = now + PAUSE_MS;
+		return;
+	}
+	/* A probe must get through, though every place is taken by kept connections. */
+	if (a->count == a->config.max_clients)
+		client_close(a, idlest(a));
+	a->clients[a->count++] = (struct client){
+		.fd = fd,
+		.state = CLIENT_IDLE,
+		.deadline = now + a->config.request_limit_ms,
+		.since = now,
+	};
+}
+
+static int poll_timeout(const struct admin *a, uint64_t now)
+{
+	uint64_t next = now + 3600000;
+
+	if (a->paused_until > now)
+		next = a->paused_until;
+	for (unsigned i = 0; i < a->count; i++)
+		next = MIN(next, a->clients[i].deadline);
+	return next > now ? (int)(next - now) : 0;
+}
+
+/* Fills in what to wait for; returns how many. */
+static nfds_t poll_set(struct admin *a, uint64_t now)
+{
+	bool accepting = may_accept(a, now);
+	nfds_t n = 0;
+
+	a->polls[n++] = (struct pollfd){ .fd = a->stop, .events = POLLIN };
+	for (unsigned i = 0; i < a->config.listener_count; i++) {
+		/* poll() passes over a negative descriptor. */
+		int fd = accepting ? a->config.listeners[i] : -1;
+
+		a->polls[n++] = (struct pollfd){ .fd = fd, .events = POLLIN };
+	}
+	for (unsigned i = 0; i < a->count; i++) {
+		const struct client *c = &a->clients[i];
+		short events = c->state == CLIENT_WRITING ? POLLOUT : POLLIN;
+
+		a->polls[n++] = (struct pollfd){ .fd = c->fd, .events = events };
+	}
+	return n;
+}
+
+static void *admin_main(void *arg)
+{
+	struct admin *a = arg;
+	unsigned first = 1 + a->config.listener_count;
+
+	for (;;) {
+		uint64_t now = now_ms();
+		nfds_t n = poll_set(a, now);
+
+		if (poll(a->polls, n, poll_timeout(a, now)) < 0 && errno != EINTR)
+			a->paused_until = now + PAUSE_MS;
+		if (a->polls[0].revents)
+			break;
+		now = now_ms();
+		/* From the last on: closing one moves the last into its place. */
+		for (unsigned i = a->count; i-- > 0;) {
+			struct client *c = &a->clients[i];
+
+			if (!client_step(a, c, a->polls[first + i].revents, now))
+				client_close(a, c);
+		}
+		for (unsigned i = 1; i < first; i++) {
+			if (a->polls[i].revents)
+				accept_one(a, a->polls[i].fd, now);
+		}
+	}
+	while (a->count)
+		client_close(a, &a->clients[0]);
+	return NULL;
+}
+
+static void admin_free(struct admin *a)
+{
+	if (a->stop >= 0)
+		close(a->stop);
+	free(a->clients);
+	free(a->polls);
+	free(a);
+}
+
+/* A thread that no signal of the process is delivered to. */
+static int start_thread(struct admin *a)
+{
+	pthread_attr_t attr;
+	sigset_t all, before;
+	int rc;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_SIZE);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	rc = pthread_create(&a->thread, &attr, admin_main, a);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attr);
+	if (rc == 0)
+		pthread_setname_np(a->thread, "admin");
+	return -rc;
+}
+
+int admin_start(const struct admin_config *config, struct admin **out, struct err *e)
+{
+	struct admin *a = calloc(1, sizeof(*a));
+	int rc = -ENOMEM;
+
+	if (!a)
+		return err_set(e, -ENOMEM, "out of memory for the admin server");
+	a->config = *config;
+	a->config.max_clients = config->max_clients ? config->max_clients : 64;
+	a->config.request_limit_ms = config->request_limit_ms ? config->request_limit_ms : 10000;
+	a->config.idle_limit_ms = config->idle_limit_ms ? config->idle_limit_ms : 120000;
+	a->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	a->clients = calloc(a->config.max_clients, sizeof(*a->clients));
+	a->polls = calloc(1 + ADMIN_LISTENERS + a->config.max_clients, sizeof(*a->polls));
+	if (a->stop < 0)
+		rc = -errno;
+	else if (a->clients && a->polls)
+		rc = 0;
+	for (unsigned i = 0; rc == 0 && i < config->listener_count; i++) {
+		int flags = fcntl(config->listeners[i], F_GETFL);
+
+		if (flags < 0 || fcntl(config->listeners[i], F_SETFL, flags | O_NONBLOCK) < 0)
+			rc = -errno;
+	}
+	if (rc == 0)
+		rc = start_thread(a);
+	if (rc < 0) {
+		admin_free(a);
+		return err_sys(e, rc, "cannot start the admin server");
+	}
+	*out = a;
+	return 0;
+}
+
+void admin_stop(struct admin *a)
+{
+	if (!a)
+		return;
+	eventfd_write(a->stop, 1);
+	pthread_join(a->thread, NULL);
+	admin_free(a);
+}
