@@ -208,6 +208,7 @@ void flow_accept(struct thread *t, const struct pod_listener *listener, int fd)
 		return;
 	}
 	rc = begin_connect(f, &to);
+	t->now = loop_clock();
 	if (rc == 0) {
 		connected(f);
 		return;
