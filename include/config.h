@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the user asked for: filled from options, then frozen. Pure but for the name service, which
+ * is asked only where a user or group is given by name.
+ */
+#ifndef SLUICE_CONFIG_H
+#define SLUICE_CONFIG_H
+
+#include "addr.h"
+#include "interval.h"
+#include "options.h"
+
+/* Bits that say which commands take an option. */
+enum command_bit {
+	COMMAND_APPLY = 1 << 0,
+	COMMAND_REMOVE = 1 << 1,
+	COMMAND_PLAN = 1 << 2,
+	COMMAND_CHECK = 1 << 3,
+	COMMAND_VERSION = 1 << 4,
+	COMMAND_HELP = 1 << 5,
+};
+
+/* Inbound goes to this many ports, the first being --inbound-port: see the collision, plan.h. */
+#define CONFIG_INBOUND_PORTS 16
+
+/* Without the final NUL, as in the kernel's IFNAMSIZ. */
+#define IFACE_NAME_MAX 15
+
+/* An interface by its name, or by how its name begins ("veth+"). */
+struct iface {
+	char name[IFACE_NAME_MAX + 1]; /* zero-padded, without the '+' */
+	bool prefix;
+};
+
+struct iface_list {
+	struct iface *items; /* owned */
+	size_t count, capacity;
+};
+
+/* What becomes of a connection to a port on which nobody listens. */
+enum closed_mode {
+	CLOSED_REFUSE,
+	CLOSED_REDIRECT,
+	CLOSED_MODE_COUNT,
+};
+
+/* What becomes of connections while the proxy is not alive. */
+enum fail_mode {
+	FAIL_OPEN,
+	FAIL_CLOSED,
+	FAIL_MODE_COUNT,
+};
+
+enum plan_format {
+	PLAN_FORMAT_TEXT,
+	PLAN_FORMAT_NFT,
+	PLAN_FORMAT_JSON,
+	PLAN_FORMAT_COUNT,
+};
+
+struct config {
+	struct u32_ranges proxy_uids, proxy_gids;
+	uint16_t inbound_port, outbound_port, admin_port;
+
+	bool inbound;
+	struct u32_ranges inbound_include_ports, inbound_exclude_ports;
+	struct cidr_list inbound_exclude_cidrs;
+	unsigned inbound_closed; /* enum closed_mode */
+
+	bool outbound;
+	struct u32_ranges outbound_include_ports, outbound_exclude_ports;
+	struct cidr_list outbound_include_cidrs, outbound_exclude_cidrs;
+
+	struct iface_list exclude_interfaces;
+	struct u32_ranges exclude_uids, exclude_gids, include_uids, include_gids;
+
+	unsigned fail;		       /* enum fail_mode */
+	uint32_t heartbeat_timeout_ms; /* how long the kernel believes in a beat */
+
+	unsigned format;   /* enum plan_format */
+	const char *netns; /* PID or path; borrowed; NULL: the current one */
+	bool help, man;
+	const char *topic; /* of help: a command; borrowed */
+};
+
+/* Every option of every command: see config_options.c. */
+extern const struct option_table config_options;
+
+/* The defaults. Lists start empty: what an empty list means is decided by config_freeze(). */
+void config_init(struct config *c);
+void config_fini(struct config *c);
+
+/*
+ * Completes, sorts and cross-checks @c; call it once, after the options are read, and do not
+ * change @c afterwards. 0 or a usage error that names the option.
+ */
+int config_freeze(struct config *c, struct err *e);
+
+/* The last port of the inbound range. Precondition: frozen. */
+static inline uint16_t config_inbound_last(const struct config *c)
+{
+	return (uint16_t)(c->inbound_port + CONFIG_INBOUND_PORTS - 1);
+}
+
+/* "eth0", or "veth+" for every interface whose name begins so. 0, a usage error or -ENOMEM. */
+int iface_list_parse_item(struct iface_list *l, struct span item, struct err *e);
+
+#endif

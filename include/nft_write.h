@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Transactions that turn one ruleset into another. */
+#ifndef SLUICE_NFT_WRITE_H
+#define SLUICE_NFT_WRITE_H
+
+#include "nl_socket.h"
+#include "ruleset.h"
+
+/*
+ * One transaction from what was read to what is wanted; see backend_nft.h for how. The generations
+ * of the sets in @want must not occur in @have. 0, -ERESTART when @have is out of date, or -errno
+ * with @e set.
+ */
+int nft_write(struct nl_socket *nl, const struct ruleset *want, const struct ruleset *have,
+	      struct err *e);
+
+/* Deletes our table, as of @generation. As nft_write(). */
+int nft_write_delete(struct nl_socket *nl, uint32_t generation, struct err *e);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Privileges only come down, one rung at a time; each function is a rung.
+ *
+ * Works alike for root and for any user with the capability (ambient, or of the file): what we
+ * hold is cut down to what the rung allows, and nothing is asked for that we do not hold.
+ */
+#ifndef SLUICE_PRIVS_H
+#define SLUICE_PRIVS_H
+
+#include "error.h"
+
+enum privs_need {
+	PRIVS_NONE,    /* plan, help, version */
+	PRIVS_NETLINK, /* what programs or reads nftables */
+};
+
+/*
+ * First rung, before any input is parsed.
+ *
+ * Should: keep CAP_NET_ADMIN, where @need says so, and what entering a namespace takes
+ * (CAP_SYS_ADMIN, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH) where @netns says so; forbid gaining
+ * anything by exec. Mustn't: look at the input beyond the command's name and whether there is a
+ * --netns.
+ */
+int privs_start(enum privs_need need, bool netns, struct err *e);
+
+/*
+ * Second rung, in the right namespace.
+ *
+ * Should: keep CAP_NET_ADMIN alone.
+ * Mustn't: open files, from here on.
+ */
+int privs_joined(struct err *e);
+
+/*
+ * Last rung, when the kernel has been asked all there is to ask.
+ *
+ * Should: keep nothing.
+ * Mustn't: do more than print.
+ */
+int privs_end(struct err *e);
+
+#endif

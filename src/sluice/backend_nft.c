@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The nftables backend: see backend_nft.h. */
+#include "backend_nft.h"
+
+#include "encode_nft.h"
+#include "nft_read.h"
+#include "nft_write.h"
+#include "sock_destroy.h"
+
+#include <errno.h>
+#include <linux/netlink.h>
+#include <time.h>
+
+/* How often somebody else may get in between before we give up, and the pause before a retry. */
+#define COMMIT_TRIES	100
+#define COMMIT_PAUSE_NS 1000000
+
+/* What the caller wants to know of a difference is the first one. */
+struct first_difference {
+	char line[200];
+};
+
+static void keep_first(const char *line, void *data)
+{
+	struct first_difference *first = data;
+
+	if (!first->line[0])
+		snprintf(first->line, sizeof(first->line), "%s", line);
+}
+
+static long compare(const struct ruleset *want, const struct ruleset *have, compare_report *report,
+		    void *data, struct err *e)
+{
+	long differences = compare_rulesets(want, have, report, data);
+
+	return differences < 0 ? err_set(e, (int)differences, "out of memory for comparing")
+			       : differences;
+}
+
+/* One attempt: read, compare, write. *@wrote is the generation that was read, or 0. */
+static int make_so(struct nl_socket *nl, const struct plan *p, bool *wrote, uint32_t *generation,
+		   struct err *e)
+{
+	struct ruleset have = { .exists = false }, want = { .exists = false };
+	int rc = nft_read(nl, &have, e);
+
+	if (rc == 0)
+		rc = encode_nft(p, ruleset_free_generation(&have), &want, e);
+	if (rc == 0) {
+		long differences = compare(&want, &have, NULL, NULL, e);
+
+		rc = differences < 0 ? (int)differences : 0;
+		*wrote = differences > 0;
+	}
+	*generation = have.generation;
+	if (rc == 0 && *wrote)
+		rc = nft_write(nl, &want, &have, e);
+	ruleset_fini(&want);
+	ruleset_fini(&have);
+	return rc;
+}
+
+/* make_so() until nobody gets in between. */
+static int make_so_at_last(struct nl_socket *nl, const struct plan *p, bool *wrote,
+			   uint32_t *generation, struct err *e)
+{
+	const struct timespec pause = { .tv_nsec = COMMIT_PAUSE_NS };
+	int rc;
+
+	for (unsigned try = 0; try < COMMIT_TRIES; try++) {
+		rc = make_so(nl, p, wrote, generation, e);
+		if (rc != -ERESTART)
+			return rc;
+		nanosleep(&pause, NULL);
+	}
+	return err_set(e, -EBUSY,
+		       "something else here keeps rewriting its nftables rules: gave up after %d "
+		       "attempts",
+		       COMMIT_TRIES);
+}
+
+/*
+ * The kernel, read again, holds the plan. Where it does not although nobody else has committed
+ * since (our commit was generation + 1), something is badly wrong.
+ */
+static int prove(struct nl_socket *nl, const struct plan *p, uint32_t generation,
+		 struct backend_applied *done, struct err *e)
+{
+	struct ruleset have = { .exists = false }, want = { .exists = false };
+	struct first_difference first = { "" };
+	long differences = 0;
+	int rc = nft_read(nl, &have, e);
+
+	if (rc == 0)
+		rc = encode_nft(p, 1, &want, e);
+	if (rc == 0) {
+		differences = compare(&want, &have, keep_first, &first, e);
+		rc = differences < 0 ? (int)differences : 0;
+	}
+	for (size_t i = 0; i < want.set_count; i++)
+		done->elements += want.sets[i].ranges.count;
+	done->overtaken = differences > 0 && have.generation != generation;
+	if (rc == 0 && differences > 0 && !done->overtaken)
+		rc = err_set(e, -EBADE, "the kernel took the rules but does not hold them: %s",
+			     first.line);
+	ruleset_fini(&want);
+	ruleset_fini(&have);
+	return rc;
+}
+
+int backend_nft_apply(const struct plan *p, struct backend_applied *done, struct err *e)
+{
+	struct nl_socket *nl = nl_socket_new(NETLINK_NETFILTER, e);
+	uint32_t generation = 0;
+	int rc;
+
+	*done = (struct backend_applied){ .changed = false };
+	if (!nl)
+		return e->code;
+	rc = make_so_at_last(nl, p, &done->changed, &generation, e);
+	if (rc == 0 && done->changed)
+		rc = prove(nl, p, generation + 1, done, e);
+	nl_socket_free(nl);
+	return rc;
+}
+
+long backend_nft_check(const struct plan *p, compare_report *report, void *data, struct err *e)
+{
+	struct ruleset have = { .exists = false }, want = { .exists = false };
+	struct nl_socket *nl = nl_socket_new(NETLINK_NETFILTER, e);
+	long rc;
+
+	if (!nl)
+		return e->code;
+	rc = nft_read(nl, &have, e);
+	if (rc == 0)
+		rc = encode_nft(p, 1, &want, e);
+	if (rc == 0)
+		rc = compare(&want, &have, report, data, e);
+	ruleset_fini(&want);
+	ruleset_fini(&have);
+	nl_socket_free(nl);
+	return rc;
+}
+
+/* Leaves rules that match nothing, so that nothing new is redirected but RSTs are translated. */
+static int anchor(struct nl_socket *nl, const struct plan_ports *ports, struct err *e)
+{
+	struct plan p;
+	uint32_t generation;
+	bool wrote;
+	int rc = plan_build_anchor(&p, ports, e);
+
+	if (rc == 0)
+		rc = make_so_at_last(nl, &p, &wrote, &generation, e);
+	plan_fini(&p);
+	return rc;
+}
+
+static int destroy_connections(struct backend_removed *done, struct err *e)
+{
+	const struct {
+		uint16_t first, last;
+	} ranges[] = {
+		{ done->ports.inbound_first, done->ports.inbound_last },
+		{ done->ports.outbound, done->ports.outbound },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(ranges); i++) {
+		long n = ranges[i].first ? sock_destroy(ranges[i].first, ranges[i].last, e) : 0;
+
+		if (n == -EOPNOTSUPP)
+			done->cannot_destroy = true;
+		else if (n < 0)
+			return (int)n;
+		else
+			done->destroyed += (size_t)n;
+	}
+	return 0;
+}
+
+/* Deletes the table, whatever has become of it meanwhile. */
+static int delete_table(struct nl_socket *nl, struct err *e)
+{
+	struct ruleset have = { .exists = false };
+	int rc = -ERESTART;
+
+	for (unsigned try = 0; rc == -ERESTART && try < COMMIT_TRIES; try++) {
+		rc = nft_read(nl, &have, e);
+		if (rc == 0 && have.exists)
+			rc = nft_write_delete(nl, have.generation, e);
+		ruleset_fini(&have);
+	}
+	return rc == -ERESTART ? err_set(e, -EBUSY,
+					 "something else here keeps rewriting its "
+					 "nftables rules: the table is still there")
+			       : rc;
+}
+
+/* Without redirects there are no translations of ours to care for. */
+static int end_connections(struct nl_socket *nl, struct backend_removed *done, struct err *e)
+{
+	int rc;
+
+	if (!done->ports.inbound_first && !done->ports.outbound)
+		return 0;
+	rc = anchor(nl, &done->ports, e);
+	return rc < 0 ? rc : destroy_connections(done, e);
+}
+
+int backend_nft_remove(struct backend_removed *done, struct err *e)
+{
+	struct nl_socket *nl = nl_socket_new(NETLINK_NETFILTER, e);
+	struct ruleset have = { .exists = false };
+	int rc;
+
+	*done = (struct backend_removed){ .existed = false };
+	if (!nl)
+		return e->code;
+	rc = nft_read(nl, &have, e);
+	done->existed = have.exists;
+	done->ports = ruleset_redirect_ports(&have);
+	ruleset_fini(&have);
+	if (rc == 0 && done->existed)
+		rc = end_connections(nl, done, e);
+	if (rc == 0 && done->existed)
+		rc = delete_table(nl, e);
+	nl_socket_free(nl);
+	return rc;
+}

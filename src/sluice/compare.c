@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Differences between two rulesets: see compare.h. */
+#include "compare.h"
+
+#include "compare_set.h"
+#include "plan.h"
+
+#include <libnftnl/chain.h>
+#include <libnftnl/expr.h>
+#include <libnftnl/rule.h>
+#include <libnftnl/set.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+
+static void put(char text[COMPARE_TEXT_MAX], size_t *len, const char *fmt, ...) _printf_(3, 4);
+
+static void put(char text[COMPARE_TEXT_MAX], size_t *len, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(text + *len, COMPARE_TEXT_MAX - *len, fmt, ap);
+	va_end(ap);
+	*len = MIN(*len + (size_t)n, (size_t)COMPARE_TEXT_MAX - 1);
+}
+
+static void put_expr(char text[COMPARE_TEXT_MAX], size_t *len, struct nftnl_expr *x)
+{
+	const char *name = nftnl_expr_get_str(x, NFTNL_EXPR_NAME);
+	char body[256] = "";
+	const char *set;
+	size_t base;
+	uint32_t size = 0;
+
+	if (strcmp(name, "counter") == 0) {
+		put(text, len, "[ counter ] ");
+	} else if (strcmp(name, "lookup") == 0) {
+		set = nftnl_expr_get_str(x, NFTNL_EXPR_LOOKUP_SET);
+		ruleset_set_generation(set, &base);
+		put(text, len, "[ lookup reg %u set %.*s 0x%x ] ",
+		    nftnl_expr_get_u32(x, NFTNL_EXPR_LOOKUP_SREG), (int)base, set,
+		    nftnl_expr_get_u32(x, NFTNL_EXPR_LOOKUP_FLAGS));
+	} else {
+		nftnl_expr_snprintf(body, sizeof(body), x, NFTNL_OUTPUT_DEFAULT, 0);
+		put(text, len, "[ %s %s] ", name, body);
+		/* It prints whole words: "eth*" and an interface called just "eth" look alike. */
+		if (strcmp(name, "cmp") == 0 && nftnl_expr_get(x, NFTNL_EXPR_CMP_DATA, &size))
+			put(text, len, "/%u ", size);
+	}
+}
+
+const char *compare_rule_text(const struct nftnl_rule *r, char text[COMPARE_TEXT_MAX])
+{
+	struct nftnl_expr_iter *i = nftnl_expr_iter_create(r);
+	char comment[PLAN_NAME_MAX];
+	struct nftnl_expr *x;
+	size_t len = 0;
+
+	text[0] = '\0';
+	while (i && (x = nftnl_expr_iter_next(i)))
+		put_expr(text, &len, x);
+	if (i)
+		nftnl_expr_iter_destroy(i);
+	put(text, &len, "%s", ruleset_rule_comment(r, comment, sizeof(comment)));
+	return text;
+}
+
+/* A comparison under way. */
+struct comparison {
+	compare_report *report;
+	void *data;
+	long differences;
+};
+
+static void differ(struct comparison *c, const char *fmt, ...) _printf_(2, 3);
+
+static void differ(struct comparison *c, const char *fmt, ...)
+{
+	char line[2 * COMPARE_TEXT_MAX];
+	va_list ap;
+
+	c->differences++;
+	if (!c->report)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	c->report(line, c->data);
+}
+
+void compare_differ(struct comparison *c, const char *kind, const char *set, const char *range)
+{
+	differ(c, "%s element: set %s: %s", kind, set, range);
+}
+
+static void rule_missing(struct comparison *c, const char *chain, const struct ruleset_rule *want)
+{
+	char row[PLAN_NAME_MAX];
+
+	differ(c, "missing rule: chain %s, %s: %s", chain,
+	       ruleset_rule_comment(want->nft, row, sizeof(row)), want->text);
+}
+
+static void rule_extra(struct comparison *c, const char *chain, const struct ruleset_rule *have,
+		       const char *text)
+{
+	differ(c, "extra rule: chain %s, handle %" PRIu64 ": %s", chain,
+	       nftnl_rule_get_u64(have->nft, NFTNL_RULE_HANDLE), text);
+}
+
+static void rule_changed(struct comparison *c, const char *chain, const struct ruleset_rule *want,
+			 const struct ruleset_rule *have, const char *text)
+{
+	char row[PLAN_NAME_MAX];
+
+	differ(c, "changed rule: chain %s, %s, handle %" PRIu64 ": has %s, should be %s", chain,
+	       ruleset_rule_comment(want->nft, row, sizeof(row)),
+	       nftnl_rule_get_u64(have->nft, NFTNL_RULE_HANDLE), text, want->text);
+}
+
+/* Canonical texts of all rules of a chain; NULL when memory is out. */
+static char (*chain_texts(const struct ruleset_chain *c))[COMPARE_TEXT_MAX]
+{
+	char(*texts)[COMPARE_TEXT_MAX] = malloc((c->count + 1) * sizeof(*texts));
+
+	for (size_t i = 0; texts && i < c->count; i++)
+		compare_rule_text(c->rules[i].nft, texts[i]);
+	return texts;
+}
+
+static bool same_row(const struct ruleset_rule *a, const struct ruleset_rule *b)
+{
+	char x[PLAN_NAME_MAX], y[PLAN_NAME_MAX];
+
+	return strcmp(ruleset_rule_comment(a->nft, x, sizeof(x)),
+		      ruleset_rule_comment(b->nft, y, sizeof(y))) == 0;
+}
+
+/*
+ * Walks both lists along a longest common subsequence, so that one rule put in between is one
+ * line and not a line for each rule behind it.
+ */
+static int compare_rules(struct comparison *c, const char *name, const struct ruleset_chain *want,
+			 const struct ruleset_chain *have)
+{
+	_cleanup_free_ char(*w)[COMPARE_TEXT_MAX] = chain_texts(want);
+	_cleanup_free_ char(*h)[COMPARE_TEXT_MAX] = chain_texts(have);
+	size_t n = want->count, m = have->count, i = 0, j = 0;
+	_cleanup_free_ uint32_t *common = calloc((n + 1) * (m + 1), sizeof(*common));
+	bool equal = n == m;
+
+	if (!w || !h || !common)
+		return -ENOMEM;
+	for (size_t k = 0; equal && k < n; k++)
+		equal = strcmp(w[k], h[k]) == 0;
+	if (equal)
+		return 0;
+#define COMMON(a, b) common[(a) * (m + 1) + (b)]
+	for (size_t a = n; a-- > 0;) {
+		for (size_t b = m; b-- > 0;)
+			COMMON(a, b) = strcmp(w[a], h[b]) == 0
+					       ? COMMON(a + 1, b + 1) + 1
+					       : MAX(COMMON(a + 1, b), COMMON(a, b + 1));
+	}
+	while (i < n || j < m) {
+		if (i < n && j < m && strcmp(w[i], h[j]) == 0) {
+			i++, j++;
+		} else if (i < n && j < m && COMMON(i, j) == COMMON(i + 1, j + 1) &&
+			   same_row(&want->rules[i], &have->rules[j])) {
+			rule_changed(c, name, &want->rules[i], &have->rules[j], h[j]);
+			i++, j++;
+		} else if (j == m || (i < n && COMMON(i + 1, j) >= COMMON(i, j + 1))) {
+			rule_missing(c, name, &want->rules[i++]);
+		} else {
+			rule_extra(c, name, &have->rules[j], h[j]);
+			j++;
+		}
+	}
+#undef COMMON
+	return 0;
+}
+
+/* "type nat hook 3 priority -101 policy 1", or "no hook". */
+static const char *hook_text(const struct nftnl_chain *c, bool policy, char text[128])
+{
+	const char *type = nftnl_chain_get_str(c, NFTNL_CHAIN_TYPE);
+	size_t len;
+
+	if (!nftnl_chain_is_set(c, NFTNL_CHAIN_HOOKNUM)) {
+		snprintf(text, 128, "no hook");
+		return text;
+	}
+	snprintf(text, 128, "type %s hook %u priority %d", type ? type : "?",
+		 nftnl_chain_get_u32(c, NFTNL_CHAIN_HOOKNUM),
+		 nftnl_chain_get_s32(c, NFTNL_CHAIN_PRIO));
+	len = strlen(text);
+	if (policy)
+		snprintf(text + len, 128 - len, " policy %s",
+			 nftnl_chain_get_u32(c, NFTNL_CHAIN_POLICY) ? "accept" : "drop");
+	return text;
+}
+
+static int compare_chains(struct comparison *c, const struct ruleset *want,
+			  const struct ruleset *have)
+{
+	char is[128], should[128];
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < want->chain_count; i++) {
+		const struct ruleset_chain *w = &want->chains[i];
+		const char *name = ruleset_chain_name(w);
+		const struct ruleset_chain *h = ruleset_find_chain(have, name);
+
+		if (!h) {
+			differ(c, "missing chain: %s", name);
+			continue;
+		}
+		if (strcmp(hook_text(h->nft, true, is), hook_text(w->nft, true, should)) != 0)
+			differ(c, "changed chain: %s: has %s, should be %s", name, is, should);
+		rc = compare_rules(c, name, w, h);
+	}
+	for (size_t i = 0; i < have->chain_count; i++) {
+		const char *name = ruleset_chain_name(&have->chains[i]);
+
+		if (!ruleset_find_chain(want, name))
+			differ(c, "extra chain: %s", name);
+	}
+	return rc;
+}
+
+/* The set of the same name but for the generation. */
+static const struct ruleset_set *find_set(const struct ruleset *r, const char *name)
+{
+	size_t len, other;
+
+	ruleset_set_generation(name, &len);
+	for (size_t i = 0; i < r->set_count; i++) {
+		const char *candidate = ruleset_set_name(&r->sets[i]);
+
+		ruleset_set_generation(candidate, &other);
+		if (len == other && memcmp(name, candidate, len) == 0)
+			return &r->sets[i];
+	}
+	return NULL;
+}
+
+static bool same_shape(const struct ruleset_set *a, const struct ruleset_set *b)
+{
+	static const uint16_t attrs[] = { NFTNL_SET_FLAGS, NFTNL_SET_KEY_LEN, NFTNL_SET_DESC_SIZE };
+
+	for (size_t i = 0; i < ARRAY_SIZE(attrs); i++) {
+		if (nftnl_set_get_u32(a->nft, attrs[i]) != nftnl_set_get_u32(b->nft, attrs[i]))
+			return false;
+	}
+	return nftnl_set_get_u64(a->nft, NFTNL_SET_TIMEOUT) ==
+	       nftnl_set_get_u64(b->nft, NFTNL_SET_TIMEOUT);
+}
+
+static void compare_sets(struct comparison *c, const struct ruleset *want,
+			 const struct ruleset *have)
+{
+	for (size_t i = 0; i < want->set_count; i++) {
+		const struct ruleset_set *w = &want->sets[i];
+		const struct ruleset_set *h = find_set(have, ruleset_set_name(w));
+		const char *name = ruleset_set_name(h ? h : w);
+
+		if (!h)
+			differ(c, "missing set: %s", name);
+		else if (!same_shape(w, h))
+			differ(c, "changed set: %s: its key, flags, size or timeout", name);
+		else
+			compare_set_ranges(c, name, w, h);
+	}
+	for (size_t i = 0; i < have->set_count; i++) {
+		const char *name = ruleset_set_name(&have->sets[i]);
+		const struct ruleset_set *w = find_set(want, name);
+
+		/* A second generation of the same set is one too many, too. */
+		if (!w || find_set(have, ruleset_set_name(w)) != &have->sets[i])
+			differ(c, "extra set: %s", name);
+	}
+}
+
+long compare_rulesets(const struct ruleset *want, const struct ruleset *have,
+		      compare_report *report, void *data)
+{
+	struct comparison c = { .report = report, .data = data };
+
+	if (!have->exists) {
+		differ(&c, "missing table: inet %s", PLAN_TABLE);
+		return c.differences;
+	}
+	if (have->flags != want->flags)
+		differ(&c, "changed table: inet %s: has flags 0x%x%s, should be 0x%x", PLAN_TABLE,
+		       have->flags, have->flags & 1 ? " (dormant)" : "", want->flags);
+	if (compare_chains(&c, want, have) < 0)
+		return -ENOMEM;
+	compare_sets(&c, want, have);
+	return c.differences;
+}
+
+bool compare_in_place(const struct ruleset *want, const struct ruleset *have)
+{
+	char x[128], y[128];
+
+	for (size_t i = 0; i < want->chain_count; i++) {
+		const struct ruleset_chain *w = &want->chains[i];
+		const struct ruleset_chain *h = ruleset_find_chain(have, ruleset_chain_name(w));
+
+		if (h && strcmp(hook_text(w->nft, false, x), hook_text(h->nft, false, y)) != 0)
+			return false;
+	}
+	for (size_t i = 0; i < want->set_count; i++) {
+		const struct ruleset_set *w = &want->sets[i];
+		const struct ruleset_set *h = ruleset_find_set(have, ruleset_set_name(w));
+
+		if (h && !same_shape(w, h))
+			return false;
+	}
+	return true;
+}

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The options of sluice, one row each: flag, environment variable, CNI key, help and man page. */
+#include "config.h"
+
+#include "parse.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+
+/* The largest uid and gid: (uid_t)-1 means "no such" to the kernel. */
+#define OWNER_MAX 4294967294u
+
+static int option_port(void *field, struct span value, struct err *e)
+{
+	return parse_port(value, field, e);
+}
+
+static int option_switch(void *field, struct span value, struct err *e)
+{
+	return parse_bool(value, field, e);
+}
+
+static int option_ports(void *field, struct span value, struct err *e)
+{
+	return u32_ranges_parse_item(field, value, 1, 65535, false, e);
+}
+
+static int option_ports_star(void *field, struct span value, struct err *e)
+{
+	return u32_ranges_parse_item(field, value, 1, 65535, true, e);
+}
+
+static int option_cidrs(void *field, struct span value, struct err *e)
+{
+	return cidr_list_parse_item(field, value, false, e);
+}
+
+static int option_cidrs_star(void *field, struct span value, struct err *e)
+{
+	return cidr_list_parse_item(field, value, true, e);
+}
+
+static int option_interfaces(void *field, struct span value, struct err *e)
+{
+	return iface_list_parse_item(field, value, e);
+}
+
+/* A name begins with anything but a digit; only then is the name service asked. */
+static bool owner_is_name(struct span value, char *name, size_t size)
+{
+	if (!value.len || (value.ptr[0] >= '0' && value.ptr[0] <= '9') || value.len >= size ||
+	    memchr(value.ptr, '\0', value.len))
+		return false;
+	memcpy(name, value.ptr, value.len);
+	name[value.len] = '\0';
+	return true;
+}
+
+static int owner_unknown(const char *what, const char *name, int error, struct err *e)
+{
+	/* getpwnam(3) leaves errno at 0, or one of these, when there just is no such name. */
+	if (error && error != ENOENT && error != ESRCH && error != EBADF && error != EPERM)
+		return err_usage(e, "cannot look up %s '%s': %s", what, name, strerror(error));
+	return err_usage(e, "unknown %s '%s'", what, name);
+}
+
+static int option_uids(void *field, struct span value, struct err *e)
+{
+	const struct passwd *user;
+	char name[256];
+
+	if (!owner_is_name(value, name, sizeof(name)))
+		return u32_ranges_parse_item(field, value, 0, OWNER_MAX, false, e);
+	errno = 0;
+	user = getpwnam(name);
+	if (!user)
+		return owner_unknown("user", name, errno, e);
+	return u32_ranges_add(field, user->pw_uid, user->pw_uid, e);
+}
+
+static int option_gids(void *field, struct span value, struct err *e)
+{
+	const struct group *group;
+	char name[256];
+
+	if (!owner_is_name(value, name, sizeof(name)))
+		return u32_ranges_parse_item(field, value, 0, OWNER_MAX, false, e);
+	errno = 0;
+	group = getgrnam(name);
+	if (!group)
+		return owner_unknown("group", name, errno, e);
+	return u32_ranges_add(field, group->gr_gid, group->gr_gid, e);
+}
+
+static int option_closed(void *field, struct span value, struct err *e)
+{
+	static const char *const words[] = { "refuse", "redirect" };
+
+	_Static_assert(ARRAY_SIZE(words) == CLOSED_MODE_COUNT, "a word for each");
+	return parse_word(value, words, ARRAY_SIZE(words), field, e);
+}
+
+static int option_fail(void *field, struct span value, struct err *e)
+{
+	static const char *const words[] = { "open", "closed" };
+
+	_Static_assert(ARRAY_SIZE(words) == FAIL_MODE_COUNT, "a word for each");
+	return parse_word(value, words, ARRAY_SIZE(words), field, e);
+}
+
+static int option_format(void *field, struct span value, struct err *e)
+{
+	static const char *const words[] = { "text", "nft", "json" };
+
+	_Static_assert(ARRAY_SIZE(words) == PLAN_FORMAT_COUNT, "a word for each");
+	return parse_word(value, words, ARRAY_SIZE(words), field, e);
+}
+
+static int option_beat_timeout(void *field, struct span value, struct err *e)
+{
+	return parse_duration_ms(value, 20, 60000, field, e);
+}
+
+static int option_netns(void *field, struct span value, struct err *e)
+{
+	(void)e;
+	*(const char **)field = value.ptr; /* an argument: NUL-terminated, lives as long as we */
+	return 0;
+}
+
+#define RULES (COMMAND_APPLY | COMMAND_PLAN | COMMAND_CHECK)
+#define ALL                                                                                \
+	(COMMAND_APPLY | COMMAND_REMOVE | COMMAND_PLAN | COMMAND_CHECK | COMMAND_VERSION | \
+	 COMMAND_HELP)
+
+/* name, value, default, help, kind, commands, command line only, parser, field */
+#define ROW(name_, arg_, fallback_, help_, kind_, commands_, cli_, parse_, field_)        \
+	{                                                                                 \
+		.name = (name_), .arg = (arg_), .fallback = (fallback_), .help = (help_), \
+		.kind = (kind_), .commands = (commands_), .command_line_only = (cli_),    \
+		.parse = (parse_), .offset = offsetof(struct config, field_)              \
+	}
+#define VALUE(name, arg, fallback, help, parse, field) \
+	ROW(name, arg, fallback, help, OPTION_VALUE, RULES, false, parse, field)
+#define LIST(name, arg, fallback, help, parse, field) \
+	ROW(name, arg, fallback, help, OPTION_LIST, RULES, false, parse, field)
+
+static const struct option options[] = {
+	LIST("proxy-uid", "UIDS", "1337",
+	     "users the proxy runs as: their connections are never redirected, their heartbeat "
+	     "counts",
+	     option_uids, proxy_uids),
+	LIST("proxy-gid", "GIDS", NULL, "groups the proxy runs as, likewise", option_gids,
+	     proxy_gids),
+	VALUE("inbound-port", "PORT", "9211",
+	      "first of the 16 ports that inbound connections are redirected to", option_port,
+	      inbound_port),
+	VALUE("outbound-port", "PORT", "9001", "port that outbound connections are redirected to",
+	      option_port, outbound_port),
+	VALUE("admin-port", "PORT", "9901", "the proxy's admin port, never redirected", option_port,
+	      admin_port),
+	VALUE("inbound", "on|off", "on", "redirect inbound connections", option_switch, inbound),
+	VALUE("outbound", "on|off", "on", "redirect outbound connections", option_switch, outbound),
+	LIST("inbound-include-ports", "PORTS", "*", "redirect only connections to these ports",
+	     option_ports_star, inbound_include_ports),
+	LIST("inbound-exclude-ports", "PORTS", NULL, "leave connections to these ports alone",
+	     option_ports, inbound_exclude_ports),
+	LIST("inbound-exclude-cidrs", "CIDRS", NULL,
+	     "leave connections from these source addresses alone", option_cidrs,
+	     inbound_exclude_cidrs),
+	VALUE("inbound-closed", "refuse|redirect", "refuse",
+	      "what to do with connections to ports on which nobody listens", option_closed,
+	      inbound_closed),
+	LIST("outbound-include-ports", "PORTS", "*", "redirect only connections to these ports",
+	     option_ports_star, outbound_include_ports),
+	LIST("outbound-exclude-ports", "PORTS", NULL, "leave connections to these ports alone",
+	     option_ports, outbound_exclude_ports),
+	LIST("outbound-include-cidrs", "CIDRS", "*",
+	     "redirect only connections to these addresses; a family without any is left alone",
+	     option_cidrs_star, outbound_include_cidrs),
+	LIST("outbound-exclude-cidrs", "CIDRS", NULL, "leave connections to these addresses alone",
+	     option_cidrs, outbound_exclude_cidrs),
+	LIST("exclude-interfaces", "NAMES", NULL,
+	     "leave connections through these interfaces alone; a '+' at the end is a wildcard",
+	     option_interfaces, exclude_interfaces),
+	LIST("exclude-uids", "UIDS", NULL, "leave connections of these users alone", option_uids,
+	     exclude_uids),
+	LIST("exclude-gids", "GIDS", NULL, "leave connections of these groups alone", option_gids,
+	     exclude_gids),
+	LIST("include-uids", "UIDS", NULL,
+	     "redirect only connections of these users (and of --include-gids)", option_uids,
+	     include_uids),
+	LIST("include-gids", "GIDS", NULL,
+	     "redirect only connections of these groups (and of --include-uids)", option_gids,
+	     include_gids),
+	VALUE("fail", "open|closed", "open",
+	      "without a live proxy, let connections go direct (open) or fail (closed)",
+	      option_fail, fail),
+	VALUE("heartbeat-timeout", "TIME", "300ms",
+	      "how long after the proxy's last heartbeat it counts as alive: 20ms to 60s",
+	      option_beat_timeout, heartbeat_timeout_ms),
+	ROW("format", "text|nft|json", "text",
+	    "a table to read, a file for 'nft -f', or JSON for programs", OPTION_VALUE,
+	    COMMAND_PLAN, true, option_format, format),
+	ROW("netns", "PID|PATH", NULL,
+	    "work in the network namespace of this process, or in the one at this path",
+	    OPTION_VALUE, COMMAND_APPLY | COMMAND_REMOVE | COMMAND_PLAN | COMMAND_CHECK, true,
+	    option_netns, netns),
+	ROW("man", NULL, NULL, "print the manual page in mdoc(7)", OPTION_FLAG, COMMAND_HELP, true,
+	    option_switch, man),
+	ROW("help", NULL, NULL, "print this help", OPTION_FLAG, ALL, true, option_switch, help),
+};
+
+const struct option_table config_options = { options, ARRAY_SIZE(options) };

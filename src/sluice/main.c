@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* sluice: finds the command, reads its options, runs it, and turns the outcome into an exit. */
+#include "commands.h"
+#include "log.h"
+#include "man.h"
+#include "privs.h"
+#include "version.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct command {
+	const char *name;
+	enum command_bit bit;
+	enum privs_need privs;
+	int (*run)(const struct config *c, struct err *e);
+	const char *help;
+};
+
+static int command_version(const struct config *c, struct err *e)
+{
+	(void)c, (void)e;
+	puts("sluice " VERSION);
+	return EXIT_DONE;
+}
+
+static int command_help(const struct config *c, struct err *e);
+
+static const struct command commands[] = {
+	{ "apply", COMMAND_APPLY, PRIVS_NETLINK, command_apply,
+	  "redirect new connections to the proxy" },
+	{ "remove", COMMAND_REMOVE, PRIVS_NETLINK, command_remove,
+	  "take the redirect out, and reset what goes through it" },
+	{ "plan", COMMAND_PLAN, PRIVS_NONE, command_plan,
+	  "print the rules that the options lead to; change nothing" },
+	{ "check", COMMAND_CHECK, PRIVS_NETLINK, command_check,
+	  "compare the kernel with the plan" },
+	{ "version", COMMAND_VERSION, PRIVS_NONE, command_version, "print the version" },
+	{ "help", COMMAND_HELP, PRIVS_NONE, command_help,
+	  "print this, or what 'help COMMAND' takes" },
+};
+
+static const struct command *find(const char *name)
+{
+	/* As flags, for those who try these first. */
+	if (strcmp(name, "--version") == 0)
+		name = "version";
+	else if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+		name = "help";
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	}
+	return NULL;
+}
+
+static int help_overview(void)
+{
+	puts("Usage: sluice COMMAND [OPTION]...\n"
+	     "\n"
+	     "Redirects the TCP connections of a network namespace to sluice-proxy.\n"
+	     "\n"
+	     "Commands:");
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		printf("  %-8s %s\n", commands[i].name, commands[i].help);
+	puts("\n"
+	     "'sluice COMMAND --help' lists the options of a command. Exit status: 0 done,\n"
+	     "1 failed, 2 wrong usage or configuration, 3 the kernel does not hold the plan.");
+	return EXIT_DONE;
+}
+
+static int help_for(const struct command *c)
+{
+	printf("Usage: sluice %s [OPTION]...%s\n\n%c%s.\n\nOptions:\n", c->name,
+	       c->bit == COMMAND_HELP ? " [COMMAND]" : "", c->help[0] - 'a' + 'A', c->help + 1);
+	options_help(&config_options, c->bit, stdout);
+	if (c->bit & (COMMAND_APPLY | COMMAND_PLAN | COMMAND_CHECK))
+		puts("\n"
+		     "PORTS and IDS are lists of numbers and ranges (80,8000-8999), CIDRS of\n"
+		     "addresses and blocks of both families, UIDS and GIDS take names too. A list\n"
+		     "may be given several times, or name a file: @FILE. Every option but "
+		     "--format,\n"
+		     "--netns and --help is an environment variable too: --proxy-uid is\n"
+		     "SLUICE_PROXY_UID.");
+	return EXIT_DONE;
+}
+
+static int command_help(const struct config *c, struct err *e)
+{
+	const struct command *about;
+
+	if (c->man) {
+		man_print(stdout);
+		return EXIT_DONE;
+	}
+	if (!c->topic)
+		return help_overview();
+	about = find(c->topic);
+	if (!about)
+		return err_usage(e, "'%s': unknown command: see 'sluice help'", c->topic);
+	return help_for(about);
+}
+
+/* Only whether it is there: it decides what privileges are kept while the rest is parsed. */
+static bool has_netns(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		if (strncmp(argv[i], "--netns", 7) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int run(const struct command *command, int argc, char **argv, struct err *e)
+{
+	struct config config;
+	int rc = privs_start(command->privs, has_netns(argc, argv), e);
+
+	if (rc < 0)
+		return rc;
+	config_init(&config);
+	rc = options_parse(&config_options, command->bit, argc, argv, environ, &config,
+			   &config.topic, command->bit == COMMAND_HELP, NULL, e);
+	if (rc == 0 && config.help)
+		rc = help_for(command);
+	else if (rc == 0 && (rc = config_freeze(&config, e)) == 0)
+		rc = command->run(&config, e);
+	config_fini(&config);
+	if (rc >= 0 && (fflush(stdout) == EOF || ferror(stdout)))
+		rc = err_sys(e, -EIO, "cannot write the output");
+	return rc;
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *command;
+	struct err e = ERR_INIT;
+	int rc;
+
+	log_init("sluice", LOG_INFO);
+	if (argc < 2) {
+		log_error("no command given: see 'sluice help'");
+		return EXIT_USAGE;
+	}
+	command = find(argv[1]);
+	if (!command) {
+		log_error("'%s': unknown command: see 'sluice help'", argv[1]);
+		return EXIT_USAGE;
+	}
+	rc = run(command, argc - 1, argv + 1, &e);
+	if (rc >= 0)
+		return rc;
+	log_error("%s", e.text);
+	return e.status;
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Writes our nftables table: see nft_write.h. */
+#include "nft_write.h"
+
+#include "compare.h"
+#include "nl_batch.h"
+#include "plan.h"
+
+#include <libmnl/libmnl.h>
+#include <libnftnl/chain.h>
+#include <libnftnl/rule.h>
+#include <libnftnl/set.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/netfilter/nf_tables.h>
+
+/* Attributes, an element's and its flags' headers: what one more element may need at most. */
+#define ELEMENT_ROOM 64
+
+static struct nl_batch_label label(const char *what, const char *name)
+{
+	return (struct nl_batch_label){ what, name };
+}
+
+/* nft: add table inet sluice; flags 0 wakes a dormant one */
+static void add_table(struct nl_batch *b)
+{
+	struct nlmsghdr *nlh =
+		nl_batch_add(b, NFT_MSG_NEWTABLE, NLM_F_CREATE, label("table", PLAN_TABLE));
+
+	mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, PLAN_TABLE);
+	mnl_attr_put_u32(nlh, NFTA_TABLE_FLAGS, 0);
+}
+
+/* nft: delete table inet sluice */
+static void delete_table(struct nl_batch *b)
+{
+	struct nlmsghdr *nlh = nl_batch_add(b, NFT_MSG_DELTABLE, 0, label("table", PLAN_TABLE));
+
+	mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, PLAN_TABLE);
+}
+
+/* nft: add chain inet sluice outbound; one that is there gets its policy back */
+static void add_chain(struct nl_batch *b, const struct ruleset_chain *c)
+{
+	struct nlmsghdr *nlh = nl_batch_add(b, NFT_MSG_NEWCHAIN, NLM_F_CREATE,
+					    label("chain", ruleset_chain_name(c)));
+
+	nftnl_chain_nlmsg_build_payload(nlh, c->nft);
+}
+
+/* nft: delete chain inet sluice outbound */
+static void delete_chain(struct nl_batch *b, const char *name)
+{
+	struct nlmsghdr *nlh = nl_batch_add(b, NFT_MSG_DELCHAIN, 0, label("chain", name));
+
+	mnl_attr_put_strz(nlh, NFTA_CHAIN_TABLE, PLAN_TABLE);
+	mnl_attr_put_strz(nlh, NFTA_CHAIN_NAME, name);
+}
+
+/* nft: flush table inet sluice; every rule of every chain of ours */
+static void flush_rules(struct nl_batch *b)
+{
+	struct nlmsghdr *nlh = nl_batch_add(b, NFT_MSG_DELRULE, 0, label("rules of", PLAN_TABLE));
+
+	mnl_attr_put_strz(nlh, NFTA_RULE_TABLE, PLAN_TABLE);
+}
+
+static void add_rule(struct nl_batch *b, const struct ruleset_rule *r)
+{
+	struct nlmsghdr *nlh = nl_batch_add(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND,
+					    label("rule", r->text));
+
+	nftnl_rule_nlmsg_build_payload(nlh, r->nft);
+}
+
+static void put_element(struct nlmsghdr *nlh, const uint8_t *key, size_t len, bool end)
+{
+	struct nlattr *element = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM), *nest;
+
+	if (end)
+		mnl_attr_put_u32(nlh, NFTA_SET_ELEM_FLAGS, htonl(NFT_SET_ELEM_INTERVAL_END));
+	nest = mnl_attr_nest_start(nlh, NFTA_SET_ELEM_KEY);
+	mnl_attr_put(nlh, NFTA_DATA_VALUE, len, key);
+	mnl_attr_nest_end(nlh, nest);
+	mnl_attr_nest_end(nlh, element);
+}
+
+/*
+ * nft: add element inet sluice out-port-excl.1 { 22, 80-89 }
+ *
+ * Half-open: the start, then the key after the end; a range that reaches to the last key there is
+ * has no end. As many messages as it takes, since an attribute's length has 16 bits.
+ */
+static void add_elements(struct nl_batch *b, const struct ruleset_set *s)
+{
+	size_t len = nftnl_set_get_u32(s->nft, NFTNL_SET_KEY_LEN), i = 0;
+
+	while (i < s->ranges.count) {
+		struct nlmsghdr *nlh = nl_batch_add(b, NFT_MSG_NEWSETELEM, NLM_F_CREATE,
+						    label("elements of set", ruleset_set_name(s)));
+		struct nlattr *list;
+		uint8_t next[RULESET_KEY_MAX];
+
+		mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, PLAN_TABLE);
+		mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, ruleset_set_name(s));
+		list = mnl_attr_nest_start(nlh, NFTA_SET_ELEM_LIST_ELEMENTS);
+		for (; i < s->ranges.count &&
+		       nlh->nlmsg_len + 2 * ELEMENT_ROOM < NL_BATCH_MESSAGE_MAX;
+		     i++) {
+			put_element(nlh, s->ranges.ranges[i].first, len, false);
+			if (ruleset_key_successor(s->ranges.ranges[i].last, len, next))
+				put_element(nlh, next, len, true);
+		}
+		mnl_attr_nest_end(nlh, list);
+	}
+}
+
+/* nft: add set inet sluice out-port-excl.1 { type inet_service; flags interval; } */
+static void add_set(struct nl_batch *b, const struct ruleset_set *s)
+{
+	struct nlmsghdr *nlh =
+		nl_batch_add(b, NFT_MSG_NEWSET, NLM_F_CREATE, label("set", ruleset_set_name(s)));
+
+	nftnl_set_nlmsg_build_payload(nlh, s->nft);
+	add_elements(b, s);
+}
+
+/* nft: delete set inet sluice out-port-excl.1 */
+static void delete_set(struct nl_batch *b, const char *name)
+{
+	struct nlmsghdr *nlh = nl_batch_add(b, NFT_MSG_DELSET, 0, label("set", name));
+
+	mnl_attr_put_strz(nlh, NFTA_SET_TABLE, PLAN_TABLE);
+	mnl_attr_put_strz(nlh, NFTA_SET_NAME, name);
+}
+
+int nft_write(struct nl_socket *nl, const struct ruleset *want, const struct ruleset *have,
+	      struct err *e)
+{
+	static const struct ruleset nothing;
+	struct nl_batch *b = nl_batch_new(nl, have->generation, e);
+	int rc;
+
+	if (!b)
+		return e->code;
+	add_table(b);
+	if (have->exists && !compare_in_place(want, have)) {
+		delete_table(b);
+		add_table(b);
+		have = &nothing;
+	}
+	for (size_t i = 0; i < want->chain_count; i++)
+		add_chain(b, &want->chains[i]);
+	if (have->exists)
+		flush_rules(b);
+	for (size_t i = 0; i < want->set_count; i++) {
+		if (!ruleset_find_set(have, ruleset_set_name(&want->sets[i])))
+			add_set(b, &want->sets[i]);
+	}
+	for (size_t i = 0; i < want->chain_count; i++) {
+		for (size_t j = 0; j < want->chains[i].count; j++)
+			add_rule(b, &want->chains[i].rules[j]);
+	}
+	/* Nothing refers to them any more: maps first, since they may hold chains. */
+	for (size_t i = 0; i < have->set_count; i++) {
+		if (!ruleset_find_set(want, ruleset_set_name(&have->sets[i])))
+			delete_set(b, ruleset_set_name(&have->sets[i]));
+	}
+	for (size_t i = 0; i < have->chain_count; i++) {
+		if (!ruleset_find_chain(want, ruleset_chain_name(&have->chains[i])))
+			delete_chain(b, ruleset_chain_name(&have->chains[i]));
+	}
+	rc = nl_batch_commit(b, e);
+	nl_batch_free(b);
+	return rc;
+}
+
+int nft_write_delete(struct nl_socket *nl, uint32_t generation, struct err *e)
+{
+	struct nl_batch *b = nl_batch_new(nl, generation, e);
+	int rc;
+
+	if (!b)
+		return e->code;
+	add_table(b); /* deleting what is not there would be an error */
+	delete_table(b);
+	rc = nl_batch_commit(b, e);
+	nl_batch_free(b);
+	return rc;
+}
