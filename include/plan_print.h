@@ -9,10 +9,11 @@
 #define PLAN_LINE_MAX 256
 
 /*
- * The rule in the language of nft, without counter and comment: "tcp dport @out-port-excl return".
- * Names of sets get ".@generation" when that is not 0. Returns @line.
+ * The rule in the language of nft: "tcp dport @out-port-excl return". Names of sets get
+ * ".@generation" when that is not 0; the counter that every rule has is left out without @counter,
+ * the comment always. Returns @line.
  */
-const char *plan_rule_text(const struct plan_rule *r, uint32_t generation,
+const char *plan_rule_text(const struct plan_rule *r, uint32_t generation, bool counter,
 			   char line[PLAN_LINE_MAX]);
 
 /* "type nat hook output priority -101; policy accept;", or "" for a chain only jumped to. */

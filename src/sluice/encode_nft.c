@@ -184,7 +184,7 @@ static bool add_rule(struct ruleset_chain *c, const struct plan_rule *p, uint32_
 		return false;
 	}
 	nftnl_rule_set_u32(r, NFTNL_RULE_FAMILY, NFPROTO_INET);
-	added->text = strdup(plan_rule_text(p, 0, line));
+	added->text = strdup(plan_rule_text(p, 0, false, line));
 	return added->text && nftnl_rule_set_str(r, NFTNL_RULE_TABLE, PLAN_TABLE) == 0 &&
 	       nftnl_rule_set_str(r, NFTNL_RULE_CHAIN, ruleset_chain_name(c)) == 0 &&
 	       set_comment(r, plan_row_id(p->row)) && encode_expr(p, generation, r);

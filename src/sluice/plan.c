@@ -175,6 +175,7 @@ static void rules_owners(struct builder *b, enum plan_row row, const struct u32_
 		{ uids, PLAN_MATCH_UID, PLAN_SET_UIDS, "-uid" },
 		{ gids, PLAN_MATCH_GID, PLAN_SET_GIDS, "-gid" },
 	};
+
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
 		struct plan_rule *r;
 

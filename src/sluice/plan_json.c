@@ -36,7 +36,7 @@ static void print_chain(enum plan_chain_id id, const struct plan_chain *c, FILE 
 	for (size_t i = 0; i < c->count; i++) {
 		fprintf(to, "%s\n    {\"row\": \"%s\", \"rule\": ", i ? "," : "",
 			plan_row_id(c->rules[i].row));
-		print_string(plan_rule_text(&c->rules[i], 0, line), to);
+		print_string(plan_rule_text(&c->rules[i], 0, false, line), to);
 		fputc('}', to);
 	}
 	fputs("]}", to);
