@@ -113,6 +113,8 @@ class Process:
         """Kills and reaps it; called by the fixtures whatever happened."""
         self.signal(signal.SIGKILL)
         self.wait()
+        if not self._reader.is_alive():
+            self.popen.stdout.close()
 
 
 def children(pid):

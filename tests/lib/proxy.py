@@ -58,13 +58,14 @@ class Proxy(Process):
         assert status == 200 and headers["Content-Type"].startswith("text/plain; version=0.0.4")
         return Metrics(body.decode())
 
-    def settled(self, direction=None):
-        """The metrics once no connection is active any more: all counts are final then."""
+    def settled(self, direction=None, opened=1):
+        """The metrics once that many connections were opened and none is active: final counts."""
         labels = {"direction": direction} if direction else {}
 
         def idle():
             m = self.metrics()
-            return m if m.sum("sluice_connections_active", **labels) == 0 else None
+            return m if m.sum("sluice_connections_opened_total", **labels) >= opened and \
+                m.sum("sluice_connections_active", **labels) == 0 else None
 
         return wait_until(idle, "all connections to end")
 

@@ -38,11 +38,12 @@ def test_one_way_then_the_other(side, proxy, size, first, world):
     def serve(s):
         got.append(exchange(s, size, 1, "send" if first == "server" else "read", slow=False))
 
-    world.keep(Server(side.server, 4, PORT, serve))
+    server = world.keep(Server(side.server, 4, PORT, serve))
     with side.connect(4, PORT) as s:
         answer = exchange(s, size, 2, "send" if first == "client" else "read", slow=False)
         assert answer == digest(pattern(size, 1))
     m = proxy.settled(side.direction)
+    server.wait()
     assert got == [digest(pattern(size, 2))]
     for way in ("to_server", "to_client"):
         assert m.sum("sluice_bytes_total", direction=side.direction, way=way) == size
@@ -57,10 +58,11 @@ def test_both_ways_at_once(side, family, proxy, slow, world):
     def serve(s):
         got.append(duplex(s, size, 1, slow in ("server", "both")))
 
-    world.keep(Server(side.server, family, PORT, serve))
+    server = world.keep(Server(side.server, family, PORT, serve))
     with side.connect(family, PORT) as s:
         assert duplex(s, size, 2, slow in ("client", "both")) == digest(pattern(size, 1))
     m = proxy.settled(side.direction)
+    server.wait()
     assert got == [digest(pattern(size, 2))]
     for way in ("to_server", "to_client"):
         assert m.sum("sluice_bytes_total", direction=side.direction, way=way) == size
@@ -69,7 +71,7 @@ def test_both_ways_at_once(side, family, proxy, slow, world):
 def duplex(s, size, seed, slow):
     """Sends and reads at the same time; the digest of what came."""
     if slow:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 17)
 
     def send():
         s.sendall(pattern(size, seed))
@@ -91,7 +93,7 @@ def test_a_stalled_reader_holds_the_sender_back(side, proxy, world):
         hold.wait(20)
         done.append(digest(read_all(s)))
 
-    world.keep(Server(side.server, 4, PORT, serve))
+    server = world.keep(Server(side.server, 4, PORT, serve))
     data = pattern(64 * MIB)
     with side.connect(4, PORT) as s:
         s.setblocking(False)
@@ -110,7 +112,7 @@ def test_a_stalled_reader_holds_the_sender_back(side, proxy, world):
         s.sendall(data[sent:])
         s.shutdown(socket.SHUT_WR)
         assert s.recv(1) == b""
-    proxy.settled()
+    server.wait()
     assert done == [digest(data)]
     assert rss < 64 * MIB or sanitized(proxy)
 

@@ -116,8 +116,8 @@ def test_the_server_speaks_first(side, family, proxy, world):
 
 def test_an_outbound_refusal_becomes_a_reset(world, proxy, family):
     with world.pod.socket(family, uid=1000) as s:
-        s.connect(({4: "10.77.0.1", 6: "fd77::1"}[family], 8501))
         with pytest.raises(ConnectionResetError):
+            s.connect(({4: "10.77.0.1", 6: "fd77::1"}[family], 8501))
             s.recv(1)
     m = proxy.settled()
     assert m.by("sluice_connections_closed_total", "outcome") == {"refused": 1}
@@ -129,8 +129,8 @@ def test_an_unreachable_destination_becomes_a_reset(world, proxy, family):
     world.client.sysctl("net/ipv4/ip_forward", 1)
     world.client.sysctl("net/ipv6/conf/all/forwarding", 1)
     with world.pod.socket(family, uid=1000) as s:
-        s.connect((where, 80))
         with pytest.raises(ConnectionResetError):
+            s.connect((where, 80))
             s.recv(1)
     m = proxy.settled()
     assert m.by("sluice_connections_closed_total", "outcome") == {"unreachable": 1}
@@ -178,8 +178,8 @@ def test_the_urgent_byte_arrives(side, proxy, world):
 @pytest.mark.parametrize("port", [9211, 9226, 9001])
 def test_a_connection_to_the_proxy_itself_is_a_loop(world, proxy, family, port):
     with world.pod.socket(family, uid=1000) as s:
-        s.connect(({4: "127.0.0.1", 6: "::1"}[family], port))
         with pytest.raises(ConnectionResetError):
+            s.connect(({4: "127.0.0.1", 6: "::1"}[family], port))
             s.recv(1)
     m = proxy.settled()
     assert m.by("sluice_connections_closed_total", "outcome") == {"loop": 1}
@@ -187,8 +187,8 @@ def test_a_connection_to_the_proxy_itself_is_a_loop(world, proxy, family, port):
 
 def test_a_remote_connection_to_the_inbound_port_is_a_loop(world, proxy, family):
     with world.client.socket(family) as s:
-        s.connect(({4: "10.77.0.2", 6: "fd77::2"}[family], 9211))
         with pytest.raises(ConnectionResetError):
+            s.connect(({4: "10.77.0.2", 6: "fd77::2"}[family], 9211))
             s.recv(1)
     m = proxy.settled()
     assert m.by("sluice_connections_closed_total", "outcome") == {"loop": 1}

@@ -40,7 +40,7 @@ class Counting:
 
     def check(self, proxy):
         """Everything the client counted is what the proxy measured."""
-        m = proxy.settled(self.side.direction)
+        m = proxy.settled(self.side.direction, self.connections)
         name = f"{self.side.http}_request_duration_seconds"
         counted = collections.Counter()
         for labels, value in m.find(f"{name}_count"):
@@ -178,4 +178,4 @@ def test_the_proxy_user_is_not_redirected(world, proxy, nginx, family):
             http = RawHttp(s)
             http.request("GET", "/hello")
             assert http.response() == (200, b"hello\n")
-        assert proxy.settled().sum("sluice_connections_opened_total") == counted
+        assert proxy.settled(opened=counted).sum("sluice_connections_opened_total") == counted

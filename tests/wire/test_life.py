@@ -239,4 +239,4 @@ def test_the_collision_with_a_transparent_listener(world, start_proxy, family):
         for s in opened_now:
             with s, s.makefile("rb") as f:
                 assert b'"by": "app"' in f.readline()
-    assert proxy.settled().sum("sluice_connections_opened_total") == 160
+    assert proxy.settled(opened=160).sum("sluice_connections_opened_total") == 160

@@ -43,7 +43,7 @@ FAMILIES = {
     "sluice_worker_restarts_total": ("counter", set(), set()),
 }
 DURATION_BUCKETS = ["0.0005", "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.075", "0.1",
-                    "0.25", "0.5", "0.75", "1", "2.5", "5", "7.5", "10", "+Inf"]
+                    "0.25", "0.5", "0.75", "1.0", "2.5", "5.0", "7.5", "10.0", "+Inf"]
 
 
 def get(side, family=4, path="/hello", port=8080, host="a.example", method="GET"):
@@ -176,7 +176,7 @@ def test_other_protocols_are_no_http(side, proxy, world):
             s.sendall(data)
             s.shutdown(1)
             assert s.recv(1000) == data
-    m = proxy.settled()
+    m = proxy.settled(opened=4)
     assert m.by("sluice_connections_closed_total", "protocol") == {"tcp": 3, "tls": 1}
     assert m.find(f"{side.http}_request_duration_seconds_count") == []
     assert m.sum("sluice_observer_lost_total") == 0
@@ -267,7 +267,7 @@ def test_threads_are_summed(world, start_proxy, nginx, threads):
             http = RawHttp(s)
             http.request("GET", "/hello")
             assert http.response()[0] == 200
-    m = proxy.settled()
+    m = proxy.settled(opened=100)
     assert m.sum("http_server_request_duration_seconds_count") == 100
     assert m.sum("sluice_connections_closed_total", outcome="closed") == 100
 
