@@ -32,9 +32,10 @@ endif
 # ---- Sources. Explicit, so that a stray file is never built; `make lint` finds one left out ----
 
 common := addr error interval log options parse protocol
-sluice := backend_nft commands compare config config_options encode_expr encode_nft main man netns \
-	nft_read nl_batch nl_socket plan plan_json plan_nft plan_text privs ruleset sock_destroy
-proxy := admin flow heartbeat http1 http1_line http1_parse http1_ring listener loop main metrics \
+sluice := backend_nft commands compare compare_set config config_options encode_expr encode_nft main \
+	man netns nft_read nft_write nl_batch nl_socket plan plan_json plan_nft plan_text privs ruleset \
+	sock_destroy
+proxy := admin admin_http flow heartbeat http1 http1_line http1_parse http1_ring listener loop main metrics \
 	metrics_info metrics_names metrics_process metrics_text observer origdst parent pipes pod \
 	proxy_man proxy_options record relay sniff thread worker
 # Unit test programs, by what they are linked with.
