@@ -37,40 +37,46 @@ static long compare(const struct ruleset *want, const struct ruleset *have, comp
 			       : differences;
 }
 
-/* One attempt: read, compare, write. *@wrote is the generation that was read, or 0. */
-static int make_so(struct nl_socket *nl, const struct plan *p, bool *wrote, uint32_t *generation,
-		   struct err *e)
+/* A transaction, from its reason to its proof. */
+struct change {
+	struct ruleset want; /* the plan, encoded */
+	bool wrote;	     /* false: the kernel holds it already */
+	uint32_t generation; /* that was read before */
+};
+
+/* One attempt: read, compare, write. */
+static int try_change(struct nl_socket *nl, const struct plan *p, struct change *c, struct err *e)
 {
-	struct ruleset have = { .exists = false }, want = { .exists = false };
+	struct ruleset have = { .exists = false };
 	int rc = nft_read(nl, &have, e);
 
 	if (rc == 0)
-		rc = encode_nft(p, ruleset_free_generation(&have), &want, e);
+		rc = encode_nft(p, ruleset_free_generation(&have), &c->want, e);
 	if (rc == 0) {
-		long differences = compare(&want, &have, NULL, NULL, e);
+		long differences = compare(&c->want, &have, NULL, NULL, e);
 
 		rc = differences < 0 ? (int)differences : 0;
-		*wrote = differences > 0;
+		c->wrote = differences > 0;
 	}
-	*generation = have.generation;
-	if (rc == 0 && *wrote)
-		rc = nft_write(nl, &want, &have, e);
-	ruleset_fini(&want);
+	c->generation = have.generation;
+	if (rc == 0 && c->wrote)
+		rc = nft_write(nl, &c->want, &have, e);
 	ruleset_fini(&have);
 	return rc;
 }
 
-/* make_so() until nobody gets in between. */
-static int make_so_at_last(struct nl_socket *nl, const struct plan *p, bool *wrote,
-			   uint32_t *generation, struct err *e)
+/* try_change() until nobody gets in between. @c->want is the caller's to finish. */
+static int change(struct nl_socket *nl, const struct plan *p, struct change *c, struct err *e)
 {
 	const struct timespec pause = { .tv_nsec = COMMIT_PAUSE_NS };
 	int rc;
 
+	*c = (struct change){ .wrote = false };
 	for (unsigned try = 0; try < COMMIT_TRIES; try++) {
-		rc = make_so(nl, p, wrote, generation, e);
+		rc = try_change(nl, p, c, e);
 		if (rc != -ERESTART)
 			return rc;
+		ruleset_fini(&c->want);
 		nanosleep(&pause, NULL);
 	}
 	return err_set(e, -EBUSY,
@@ -80,46 +86,41 @@ static int make_so_at_last(struct nl_socket *nl, const struct plan *p, bool *wro
 }
 
 /*
- * The kernel, read again, holds the plan. Where it does not although nobody else has committed
- * since (our commit was generation + 1), something is badly wrong.
+ * The kernel, read again, holds what was written. Where it does not although nobody else has
+ * committed since (our commit was the next generation), something is badly wrong.
  */
-static int prove(struct nl_socket *nl, const struct plan *p, uint32_t generation,
-		 struct backend_applied *done, struct err *e)
+static int prove(struct nl_socket *nl, const struct change *c, bool *overtaken, struct err *e)
 {
-	struct ruleset have = { .exists = false }, want = { .exists = false };
+	struct ruleset have = { .exists = false };
 	struct first_difference first = { "" };
-	long differences = 0;
 	int rc = nft_read(nl, &have, e);
+	long differences = rc == 0 ? compare(&c->want, &have, keep_first, &first, e) : rc;
 
-	if (rc == 0)
-		rc = encode_nft(p, 1, &want, e);
-	if (rc == 0) {
-		differences = compare(&want, &have, keep_first, &first, e);
-		rc = differences < 0 ? (int)differences : 0;
-	}
-	for (size_t i = 0; i < want.set_count; i++)
-		done->elements += want.sets[i].ranges.count;
-	done->overtaken = differences > 0 && have.generation != generation;
-	if (rc == 0 && differences > 0 && !done->overtaken)
-		rc = err_set(e, -EBADE, "the kernel took the rules but does not hold them: %s",
-			     first.line);
-	ruleset_fini(&want);
+	*overtaken = differences > 0 && have.generation != c->generation + 1;
+	if (differences > 0 && !*overtaken)
+		differences =
+			err_set(e, -EBADE, "the kernel took the rules but does not hold them: %s",
+				first.line);
 	ruleset_fini(&have);
-	return rc;
+	return differences < 0 ? (int)differences : 0;
 }
 
 int backend_nft_apply(const struct plan *p, struct backend_applied *done, struct err *e)
 {
 	struct nl_socket *nl = nl_socket_new(NETLINK_NETFILTER, e);
-	uint32_t generation = 0;
+	struct change c;
 	int rc;
 
 	*done = (struct backend_applied){ .changed = false };
 	if (!nl)
 		return e->code;
-	rc = make_so_at_last(nl, p, &done->changed, &generation, e);
-	if (rc == 0 && done->changed)
-		rc = prove(nl, p, generation + 1, done, e);
+	rc = change(nl, p, &c, e);
+	if (rc == 0 && c.wrote)
+		rc = prove(nl, &c, &done->overtaken, e);
+	done->changed = c.wrote;
+	for (size_t i = 0; i < c.want.set_count; i++)
+		done->elements += c.want.sets[i].ranges.count;
+	ruleset_fini(&c.want);
 	nl_socket_free(nl);
 	return rc;
 }
@@ -146,13 +147,13 @@ long backend_nft_check(const struct plan *p, compare_report *report, void *data,
 /* Leaves rules that match nothing, so that nothing new is redirected but RSTs are translated. */
 static int anchor(struct nl_socket *nl, const struct plan_ports *ports, struct err *e)
 {
+	struct change c = { .wrote = false };
 	struct plan p;
-	uint32_t generation;
-	bool wrote;
 	int rc = plan_build_anchor(&p, ports, e);
 
 	if (rc == 0)
-		rc = make_so_at_last(nl, &p, &wrote, &generation, e);
+		rc = change(nl, &p, &c, e);
+	ruleset_fini(&c.want);
 	plan_fini(&p);
 	return rc;
 }
