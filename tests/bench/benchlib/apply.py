@@ -3,7 +3,6 @@
 
 import json
 import os
-import subprocess
 import time
 
 from . import netns
@@ -50,25 +49,25 @@ def _run_once(argv):
 
 
 def _kernel_state(settings):
-    """(rules, set elements) of this namespace, counted from nft's JSON."""
-    text = subprocess.run([settings.programs["nft"], "-j", "list", "ruleset"], check=True,
-                          capture_output=True, text=True).stdout
-    objects = json.loads(text)["nftables"]
-    rules = [o["rule"] for o in objects if "rule" in o]
-    elements = sum(len(o["set"].get("elem", [])) for o in objects if "set" in o)
-    return len(rules), elements
+    """What nft lists of this namespace, without counters and handles, and (rules, elements)."""
+    nft = settings.programs["nft"]
+    text = netns.run([nft, "-s", "list", "ruleset"])
+    objects = json.loads(netns.run([nft, "-j", "list", "ruleset"]))["nftables"]
+    rules = sum("rule" in o for o in objects)
+    return text, (rules, sum(len(o["set"].get("elem", [])) for o in objects if "set" in o))
 
 
 def _compare(settings, commands, problems):
-    """What both programs leave in the kernel must be alike in number."""
+    """Both programs must leave the same in the kernel. Yields (case, (rules, elements))."""
     for case, programs in commands.items():
         states = {}
         for program, argv in programs.items():
             _run_once(argv)
             states[program] = _kernel_state(settings)
-        if states["sluice"] != states["nft"] or not states["sluice"][0]:
-            problems.append(f"apply, {case}: rules and set elements differ: {states}")
-        yield case, states["sluice"]
+        if states["sluice"][0] != states["nft"][0] or not states["sluice"][1][0]:
+            sizes = {program: state[1] for program, state in states.items()}
+            problems.append(f"apply, {case}: not the same rules and elements: {sizes}")
+        yield case, states["sluice"][1]
 
 
 def measure(settings, problems):

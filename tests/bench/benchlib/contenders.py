@@ -142,7 +142,8 @@ class Contender:
             self.pod.redirect()
 
     def start(self):
-        """Starts the proxy; does not wait for it."""
+        """Starts the proxy; does not wait for it. Until then the redirect leads nowhere."""
+        self.pod.arm()
         self.proxy = netns.Process(
             self.argv, ns=self.pod.ns, uid=conf.PROXY_UID, cpu=self.settings.proxy_cpu,
             env={"PATH": os.environ.get("PATH", "/usr/bin:/bin")},

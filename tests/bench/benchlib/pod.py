@@ -113,11 +113,15 @@ class Pod:
                  self.server, "nginx")
 
     def redirect(self):
-        """The rules of `sluice apply`, and `alive` set for good: contenders send no heartbeat."""
+        """The rules of `sluice apply` with its defaults."""
         netns.run([self.settings.sluice, "apply"], ns=self.ns)
-        netns.run([self.settings.programs["nft"], "add", "element", "inet", "sluice", "alive",
-                   "{ ipv4 timeout 1d, ipv6 timeout 1d }"], ns=self.ns)
         netns.sysctl(self.ns, CONNTRACK)
+
+    def arm(self):
+        """The redirect holds for a day without a heartbeat, which only sluice-proxy sends."""
+        netns.run([self.settings.programs["nft"], "-f", "-"], ns=self.ns, text=(
+            "flush set inet sluice alive\n"
+            "add element inet sluice alive { ipv4 timeout 1d, ipv6 timeout 1d }\n"))
 
     def close(self):
         if self.server:
