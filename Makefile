@@ -26,7 +26,8 @@ Q :=
 say = @:
 else
 Q := @
-say = @printf '  %-7s %s\n'
+# Nothing at all with `make -s`.
+say = @$(if $(findstring s,$(firstword -$(MAKEFLAGS))),:,printf '  %-7s %s\n')
 endif
 
 # ---- Sources. Explicit, so that a stray file is never built; `make lint` finds one left out ----
@@ -41,7 +42,7 @@ proxy := admin admin_http flow heartbeat http1 http1_line http1_parse http1_ring
 # Unit test programs, by what they are linked with.
 unit-common :=
 unit-sluice :=
-unit-proxy :=
+unit-proxy := test_http1 test_http1_parse test_protocol test_sniff
 fuzz := fuzz_observer fuzz_parse
 
 # ---- Libraries: found once, installed by scripts/deps where they are missing ----
