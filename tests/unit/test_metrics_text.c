@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The text format: which key prints as which labels, exactly, and what is always there. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "exposition.h"
+#include "version.h"
+
+#include <errno.h>
+
+static const struct metrics_process process = {
+	.armed_known = true,
+	.armed = true,
+	.worker_restarts = 2,
+	.limit_connections = 1000,
+	.used_connections = 7,
+	.start_time_ns = 1700000000050000000,
+};
+
+static struct metrics *fresh(const char *service, const char *space)
+{
+	struct metrics_config config = {
+		.max_samples = 20000,
+		.max_names = { 10, 10 },
+		.service_name = service,
+		.service_namespace = space,
+	};
+	struct metrics *m = metrics_new(&config, NULL);
+
+	assert_non_null(m);
+	return m;
+}
+
+/* A key and the series that it prints. */
+static const struct {
+	struct metric_key key;
+	const char *name; /* server_address */
+	const char *series;
+} rows[] = {
+	{ { .metric = METRIC_HTTP_SERVER_REQUEST_DURATION,
+	    .method = HTTP_METHOD_GET,
+	    .status = 503,
+	    .version = HTTP_VERSION_1_1,
+	    .port = 8080,
+	    .error = ERROR_STATUS },
+	  NULL,
+	  "http_server_request_duration_seconds_count{http_request_method=\"GET\","
+	  "http_response_status_code=\"503\",url_scheme=\"http\",network_protocol_version=\"1.1\","
+	  "server_port=\"8080\",error_type=\"503\"}" },
+	{ { .metric = METRIC_HTTP_CLIENT_REQUEST_DURATION,
+	    .method = HTTP_METHOD_OTHER,
+	    .version = HTTP_VERSION_1_0,
+	    .port = 80,
+	    .error = ERROR_NO_RESPONSE },
+	  "web.test",
+	  "http_client_request_duration_seconds_count{http_request_method=\"_OTHER\","
+	  "network_protocol_version=\"1.0\",server_address=\"web.test\",server_port=\"80\","
+	  "error_type=\"no_response\"}" },
+	{ { .metric = METRIC_HTTP_CLIENT_REQUEST_DURATION,
+	    .method = HTTP_METHOD_HEAD,
+	    .status = 200,
+	    .version = HTTP_VERSION_2,
+	    .port = 80 },
+	  "bad name",
+	  "http_client_request_duration_seconds_count{http_request_method=\"HEAD\","
+	  "http_response_status_code=\"200\",network_protocol_version=\"2\","
+	  "server_address=\"_OTHER\",server_port=\"80\"}" },
+	{ { .metric = METRIC_HTTP_SERVER_REQUEST_BODY, .method = HTTP_METHOD_PUT, .port = 1 },
+	  NULL,
+	  "http_server_request_body_size_bytes_count{http_request_method=\"PUT\",server_port="
+	  "\"1\"}" },
+	{ { .metric = METRIC_HTTP_SERVER_RESPONSE_BODY, .method = HTTP_METHOD_PUT, .port = 1 },
+	  NULL,
+	  "http_server_response_body_size_bytes_count{http_request_method=\"PUT\",server_port="
+	  "\"1\"}" },
+	{ { .metric = METRIC_HTTP_CLIENT_REQUEST_BODY, .method = HTTP_METHOD_PUT, .port = 1 },
+	  NULL,
+	  "http_client_request_body_size_bytes_count{http_request_method=\"PUT\",server_port="
+	  "\"1\"}" },
+	{ { .metric = METRIC_HTTP_CLIENT_RESPONSE_BODY, .method = HTTP_METHOD_PUT, .port = 1 },
+	  NULL,
+	  "http_client_response_body_size_bytes_count{http_request_method=\"PUT\",server_port="
+	  "\"1\"}" },
+	{ { .metric = METRIC_HTTP_SERVER_ACTIVE, .method = HTTP_METHOD_GET, .port = 65535 },
+	  NULL,
+	  "http_server_active_requests{http_request_method=\"GET\",server_port=\"65535\"}" },
+	{ { .metric = METRIC_HTTP_CLIENT_ACTIVE, .method = HTTP_METHOD_GET, .port = 65535 },
+	  NULL,
+	  "http_client_active_requests{http_request_method=\"GET\",server_port=\"65535\"}" },
+	{ { .metric = METRIC_HTTP_FIRST_BYTE, .direction = DIRECTION_OUTBOUND, .port = 80 },
+	  NULL,
+	  "sluice_http_first_byte_seconds_count{direction=\"outbound\",server_port=\"80\"}" },
+	{ { .metric = METRIC_CONNECTIONS_OPENED, .direction = DIRECTION_INBOUND, .port = 80 },
+	  NULL,
+	  "sluice_connections_opened_total{direction=\"inbound\",server_port=\"80\"}" },
+	{ { .metric = METRIC_CONNECTIONS_ACTIVE, .direction = DIRECTION_INBOUND, .port = 80 },
+	  NULL,
+	  "sluice_connections_active{direction=\"inbound\",server_port=\"80\"}" },
+	{ { .metric = METRIC_CONNECTIONS_CLOSED,
+	    .direction = DIRECTION_OUTBOUND,
+	    .protocol = PROTOCOL_UNKNOWN,
+	    .outcome = OUTCOME_RESET_BY_CLIENT,
+	    .port = 6379 },
+	  "10.0.0.1",
+	  "sluice_connections_closed_total{direction=\"outbound\",protocol=\"tcp\","
+	  "server_address=\"10.0.0.1\",server_port=\"6379\",outcome=\"reset_by_client\"}" },
+	{ { .metric = METRIC_CONNECTION_DURATION,
+	    .direction = DIRECTION_INBOUND,
+	    .protocol = PROTOCOL_HTTP1,
+	    .outcome = OUTCOME_CLOSED,
+	    .port = 80 },
+	  NULL,
+	  "sluice_connection_duration_seconds_count{direction=\"inbound\",protocol=\"http1\","
+	  "server_port=\"80\",outcome=\"closed\"}" },
+	{ { .metric = METRIC_CONNECT_DURATION, .direction = DIRECTION_OUTBOUND, .port = 80 },
+	  "FD00::1",
+	  "sluice_connect_duration_seconds_count{direction=\"outbound\",server_address=\"fd00::1\","
+	  "server_port=\"80\"}" },
+	{ { .metric = METRIC_BYTES,
+	    .direction = DIRECTION_OUTBOUND,
+	    .way = WAY_TO_CLIENT,
+	    .protocol = PROTOCOL_TLS,
+	    .port = 443 },
+	  NULL,
+	  "sluice_bytes_total{direction=\"outbound\",way=\"to_client\",protocol=\"tls\","
+	  "server_port=\"443\"}" },
+	{ { .metric = METRIC_OBSERVER_LOST, .lost = LOST_BAD_CHUNK },
+	  NULL,
+	  "sluice_observer_lost_total{reason=\"bad_chunk\"}" },
+};
+
+static void test_labels(void **state)
+{
+	struct metrics *m = fresh(NULL, "");
+	struct metrics_shard *s = metrics_shard_new(m, NULL);
+	struct exposition x;
+	uint32_t seen = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct metric_key key = rows[i].key;
+
+		seen |= 1u << key.metric;
+		if (rows[i].name)
+			key.name = metrics_name(s, span_str(rows[i].name), METRIC_NAME_HOST);
+		if (strstr(rows[i].series, "_count{"))
+			metric_observe(metrics_histogram(s, &key), 12345);
+		else
+			metric_add(metrics_value(s, &key), 1);
+	}
+	assert_int_equal(seen, (1u << METRIC_COUNT) - 1);
+	exposition_read(&x, m, &process);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (exposition_value(&x, rows[i].series) != 1)
+			fail_msg("no %s in\n%s", rows[i].series, x.text);
+	}
+	/* Nothing but these: without a service there are no labels for it, and no target. */
+	assert_null(strstr(x.text, "service_name"));
+	assert_null(strstr(x.text, "target_info"));
+	exposition_fini(&x);
+	metrics_free(m);
+}
+
+static void test_buckets(void **state)
+{
+	static const uint64_t edges[] = { 0, 256, 1024, 4096, 16384, 65536, 1048576, 16777216 };
+	struct metrics *m = fresh(NULL, NULL);
+	struct metrics_shard *s = metrics_shard_new(m, NULL);
+	struct metric_key key = { .metric = METRIC_HTTP_SERVER_REQUEST_BODY };
+	struct exposition x;
+
+	(void)state;
+	/* A bound belongs to its bucket, one more to the next. */
+	for (size_t i = 0; i < ARRAY_SIZE(edges); i++) {
+		metric_observe(metrics_histogram(s, &key), edges[i]);
+		metric_observe(metrics_histogram(s, &key), edges[i] + 1);
+	}
+	exposition_read(&x, m, &process);
+	for (size_t i = 0; i < ARRAY_SIZE(edges); i++) {
+		char series[128];
+
+		snprintf(series, sizeof(series),
+			 "http_server_request_body_size_bytes_bucket{le=\"%llu.0\"}",
+			 (unsigned long long)edges[i]);
+		assert_true(exposition_value(&x, series) == 2.0 * (double)i + 1);
+	}
+	assert_non_null(strstr(x.text, "http_server_request_body_size_bytes_sum 35826184\n"));
+	exposition_fini(&x);
+	metrics_free(m);
+}
+
+/* All bounds are there from the first observation, as OpenMetrics spells them. */
+static void test_second_bounds(void **state)
+{
+	static const char *const bounds[] = {
+		"0.0005", "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.075", "0.1",
+		"0.25",	  "0.5",   "0.75",   "1.0",   "2.5",  "5.0",   "7.5",  "10.0",	"+Inf",
+	};
+	struct metrics *m = fresh(NULL, NULL);
+	struct metrics_shard *s = metrics_shard_new(m, NULL);
+	struct metric_key key = { .metric = METRIC_HTTP_FIRST_BYTE };
+	struct exposition x;
+	char expect[4096];
+	size_t len = 0;
+
+	(void)state;
+	metric_observe(metrics_histogram(s, &key), 2500000001);
+	for (size_t i = 0; i < ARRAY_SIZE(bounds); i++)
+		len += (size_t)snprintf(
+			expect + len, sizeof(expect) - len,
+			"sluice_http_first_byte_seconds_bucket{direction=\"inbound\","
+			"le=\"%s\"} %d\n",
+			bounds[i], i >= 14);
+	snprintf(expect + len, sizeof(expect) - len,
+		 "sluice_http_first_byte_seconds_sum{direction=\"inbound\"} 2.500000001\n"
+		 "sluice_http_first_byte_seconds_count{direction=\"inbound\"} 1\n");
+	exposition_read(&x, m, &process);
+	if (!strstr(x.text, expect))
+		fail_msg("got\n%s\nwanted in it\n%s", x.text, expect);
+	exposition_fini(&x);
+	metrics_free(m);
+}
+
+static void test_service_and_facts(void **state)
+{
+	struct metrics *m = fresh("a\"b\\c\nd", "space");
+	struct exposition x;
+
+	(void)state;
+	exposition_read(&x, m, &process);
+#define SERVICE "service_name=\"a\\\"b\\\\c\\nd\",service_namespace=\"space\""
+	assert_true(exposition_value(&x, "target_info{" SERVICE "}") == 1);
+	assert_true(exposition_value(&x, "sluice_build_info{" SERVICE ",version=\"" VERSION
+					 "\"}") == 1);
+	assert_true(exposition_value(&x, "sluice_armed{" SERVICE "}") == 1);
+	assert_true(exposition_value(&x, "sluice_worker_restarts_total{" SERVICE "}") == 2);
+	assert_true(exposition_value(&x, "sluice_connections_limit{" SERVICE "}") == 1000);
+	assert_true(exposition_value(&x, "sluice_connections_used{" SERVICE "}") == 7);
+	assert_non_null(strstr(x.text, "process_start_time_seconds{" SERVICE "} 1700000000.05\n"));
+	assert_true(exposition_value(&x, "process_open_fds{" SERVICE "}") >= 3);
+	assert_true(exposition_value(&x, "process_max_fds{" SERVICE "}") >= 3);
+	assert_true(exposition_value(&x, "process_resident_memory_bytes{" SERVICE "}") > 100000);
+	assert_true(exposition_value(&x, "process_cpu_seconds_total{" SERVICE "}") >= 0);
+	for (size_t i = 0; i < x.count; i++)
+		assert_non_null(strstr(x.samples[i].series, "{" SERVICE));
+	exposition_fini(&x);
+	exposition_read(&x, m, &(struct metrics_process){ .armed_known = false });
+	assert_null(strstr(x.text, "sluice_armed"));
+	exposition_fini(&x);
+	metrics_free(m);
+}
+
+static int refuse(void *to, struct span piece)
+{
+	unsigned *calls = to;
+
+	(void)piece;
+	return ++*calls == 2 ? -EPIPE : 0;
+}
+
+static void test_write_failure_ends_it(void **state)
+{
+	struct metrics *m = fresh("a", NULL);
+	struct metrics_shard *s = metrics_shard_new(m, NULL);
+	unsigned calls = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 500; i++) {
+		struct metric_key key = { .metric = METRIC_CONNECT_DURATION,
+					  .port = (uint16_t)(i + 1) };
+
+		metric_observe(metrics_histogram(s, &key), 1);
+	}
+	assert_int_equal(metrics_text(m, &process, refuse, &calls), -EPIPE);
+	assert_int_equal(calls, 2);
+	metrics_free(m);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_labels),
+		cmocka_unit_test(test_buckets),
+		cmocka_unit_test(test_second_bounds),
+		cmocka_unit_test(test_service_and_facts),
+		cmocka_unit_test(test_write_failure_ends_it),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
