@@ -65,6 +65,8 @@ def test_forwarded_connections_are_hijacked(world, family, condition, by):
     vm.ip("link set eth0 up", "addr add 10.88.0.2/24 dev eth0", "addr add fd88::2/64 dev eth0",
           "route add default via 10.88.0.1", "route add default via fd88::1")
     world.client.ip(f"route add 10.88.0.0/24 via {POD[4]}", f"route add fd88::/64 via {POD[6]}")
+    vm.wait_addresses()
+    world.wait_addresses()
     world.pod.sysctl("net/ipv4/ip_forward", 1)
     world.pod.sysctl("net/ipv6/conf/all/forwarding", 1)
     world.witness(vm).listen(ANY[family], 80)

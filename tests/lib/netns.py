@@ -8,10 +8,13 @@ thread there and back (about 5 us); they stay there whoever uses them.
 import contextlib
 import ctypes
 import os
+import re
 import socket
 import subprocess
+import time
 
 CLONE_NEWNET = 0x40000000
+IFA_F_TENTATIVE = 0x40
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -100,9 +103,20 @@ class Netns:
     def ip(self, *lines):
         self.run(["ip", "-batch", "-"], "\n".join(lines) + "\n")
 
+    def wait_addresses(self):
+        """Waits until no IPv6 address is tentative; also without DAD that takes a work queue."""
+        def settled():
+            with self.entered(), open("/proc/thread-self/net/if_inet6", encoding="ascii") as f:
+                return not any(int(line.split()[4], 16) & IFA_F_TENTATIVE for line in f)
+
+        end = time.monotonic() + 10
+        while not settled():
+            assert time.monotonic() < end, "an address stays tentative"
+            time.sleep(0.001)
+
     def nft(self, text):
-        """Loads nft rules in one transaction. Unlike nft, takes `} }` on one line."""
-        self.run(["nft", "-f", "-"], text.replace("} }", "}\n}"))
+        """Loads nft rules in one transaction. Unlike nft, takes several `}` on one line."""
+        self.run(["nft", "-f", "-"], re.sub(r"\} (?=\}|chain|set)", "}\n", text))
 
     def nat(self, hook, rule, table="t", priority=-110):
         """Adds one rule in a nat chain of its own table."""

@@ -30,17 +30,17 @@ class Proxy(Process):
         """The worker's pid."""
         return wait_until(lambda: children(self.pid), "a worker")[0]
 
-    def beats(self):
-        """Heartbeats that leave this pod's proxy are seen by the set; whether both are there."""
+    def armed(self):
+        """For how many families the kernel takes the proxy for alive."""
         listed = self.netns.run(["nft", "list", "set", "inet", "sluice", "alive"])
         elements = re.search(r"elements = \{([^}]*)\}", listed, re.S)
-        return elements is not None and elements[1].count("expires") == 2
+        return elements[1].count("expires") if elements else 0
 
     def wait_armed(self):
-        wait_until(self.beats, "both families to be armed")
+        wait_until(lambda: self.armed() == 2, "both families to be armed")
 
     def wait_disarmed(self):
-        wait_until(lambda: not self.beats(), "the switch to expire")
+        wait_until(lambda: self.armed() == 0, "the switch to expire")
 
     def get(self, path, port=9901, method="GET", family=4, host=None):
         """A request to the admin port over loopback: (status, headers, body)."""

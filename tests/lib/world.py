@@ -52,6 +52,12 @@ class World:
             f"addr add {POD[4]}/24 dev eth0", f"addr add {POD[6]}/64 dev eth0",
             f"addr add {POD_NET1[4]}/24 dev net1", f"addr add {POD_NET1[6]}/64 dev net1",
             f"route add default via {CLIENT[4]}", f"route add default via {CLIENT[6]}")
+        self.wait_addresses()
+
+    def wait_addresses(self):
+        """After IPv6 addresses were added."""
+        self.client.wait_addresses()
+        self.pod.wait_addresses()
 
     def keep(self, thing, method="close"):
         """Ties a thing's end to the test's."""

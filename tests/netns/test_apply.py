@@ -111,6 +111,7 @@ def test_ten_thousand_cidrs(pod, tmp_path):
     inside = ["20.0.0.1", "20.19.10.255", "20.39.14.0", "2001:db9::1", "2001:db9:270e:ffff::1"]
     beyond = ["19.255.255.255", "20.0.1.0", "20.39.15.0", "2001:db9:1::1", "2001:db9:270f::1"]
     pod.client.ip(*(f"addr add {a} dev lo" for a in inside + beyond))
+    pod.wait_addresses()
     assert {a: pod.outbound(a, 80)["by"] for a in inside} == dict.fromkeys(inside, "app")
     assert {a: pod.outbound(a, 80)["by"] for a in beyond} == dict.fromkeys(beyond, "outbound")
     listed.write_text("\n".join(many_cidrs()[:-1]))

@@ -88,11 +88,11 @@ def test_an_added_chain_and_set_are_seen(applied):
 
 def test_two_rules_in_the_wrong_order_are_seen(applied):
     tried = 0
-    for chain, listed in listing(applied).items():
-        for handle, text in listed[:-1]:
-            moved = re.sub(r"counter packets \d+ bytes \d+", "counter", text)
-            if "@" in moved or "jump" in moved:
+    for chain in listing(applied):
+        for handle, text in listing(applied)[chain][:-1]:
+            if "@" in text or "jump" in text:
                 continue  # what nft prints but does not read back as the same rule
+            moved = re.sub(r"counter packets \d+ bytes \d+", "counter", text)
             applied.pod.nft(f"delete rule {TABLE} {chain} handle {handle}\n"
                             f"add rule {TABLE} {chain} {moved}")
             drifted(applied, row_of(text))
@@ -159,7 +159,7 @@ def test_the_elements_of_alive_are_no_drift(applied):
 
 
 def test_foreign_tables_are_no_drift(applied):
-    applied.pod.nft("table inet other { chain c { type nat hook output priority -200; "
+    applied.pod.nft("table inet other { chain c { type nat hook output priority -150; "
                     "tcp dport 1 redirect; } }")
     applied.pod.run(["iptables-legacy", "-t", "nat", "-A", "OUTPUT", "-p", "tcp", "--dport", "1",
                      "-j", "RETURN"])

@@ -217,6 +217,7 @@ CASES = [pytest.param(row, family, id=f"{row.id}-ipv{family}")
 def test_row(world, row, family):
     listen(world, row)
     world.client.ip("addr add fe80::77/64 dev eth0")
+    world.wait_addresses()
     sluice(world.pod, "apply", "--heartbeat-timeout=30s", *row.options.split())
     if row.armed:
         world.keep(Beat(world.pod, row.beat_uid, row.inbound_port))()
@@ -262,6 +263,8 @@ def test_forwarded_connections_pass_by(world, family):
     vm.ip("link set eth0 up", "addr add 10.88.0.2/24 dev eth0", "addr add fd88::2/64 dev eth0",
           "route add default via 10.88.0.1", "route add default via fd88::1")
     world.client.ip(f"route add 10.88.0.0/24 via {POD[4]}", f"route add fd88::/64 via {POD[6]}")
+    vm.wait_addresses()
+    world.wait_addresses()
     world.pod.sysctl("net/ipv4/ip_forward", 1)
     world.pod.sysctl("net/ipv6/conf/all/forwarding", 1)
     world.witness(vm).listen(ANY[family], 80, "vm")
@@ -291,6 +294,7 @@ def test_a_late_ipv6_address_is_covered(world):
     world.pod.ip("addr flush dev eth0 scope global")
     sluice(world.pod, "apply", "--heartbeat-timeout=30s")
     world.pod.ip(f"addr add {POD[6]}/64 dev eth0")
+    world.wait_addresses()
     w.listen("::", 80)
     world.beat()
     assert world.inbound(POD[6], 80)["by"] == "inbound"

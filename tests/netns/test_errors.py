@@ -2,6 +2,7 @@
 """Bad input and missing privileges: one line that names the culprit, and nothing changed."""
 import pytest
 
+from lib.proc import Process
 from lib.sluice import FAILED, USAGE, sluice
 
 BAD = [
@@ -123,13 +124,29 @@ def test_net_admin_alone_is_enough(world):
     assert world.pod.ruleset() == ""
 
 
-def test_another_namespace_needs_more(world):
-    """Entering a namespace by path needs CAP_SYS_ADMIN; one line says so."""
+@pytest.mark.parametrize("caps,missing", [(["net_admin"], "CAP_SYS_ADMIN"),
+                                          (["net_admin", "sys_admin"], None)])
+def test_another_namespace_needs_more(world, caps, missing):
+    """Entering one by path; one line says what is missing."""
     here = world.netns()
-    done = sluice(here, "apply", f"--netns={world.pod.path}", uid=0, caps=["net_admin"],
-                  status=None)
-    done.one_error(FAILED, "CAP_SYS_ADMIN")
+    fd = world.pod.fd
+    done = sluice(here, "apply", f"--netns=/proc/self/fd/{fd}", caps=caps, status=None,
+                  pass_fds=[fd])
+    if missing:
+        done.one_error(FAILED, missing)
+    assert ("sluice" in world.pod.ruleset()) == (missing is None)
+
+
+def test_another_users_process_needs_more(world):
+    """Its namespace is behind a ptrace check."""
+    sleeper = world.keep(Process(["sleep", "600"], netns=world.pod), "end")
+    done = sluice(world.netns(), "apply", f"--netns={sleeper.pid}", uid=65534,
+                  caps=["net_admin", "sys_admin"], status=None)
+    done.one_error(FAILED, "CAP_SYS_PTRACE")
     assert world.pod.ruleset() == ""
+    sluice(world.netns(), "apply", f"--netns={sleeper.pid}", uid=65534,
+           caps=["net_admin", "sys_admin", "sys_ptrace"])
+    assert "sluice" in world.pod.ruleset()
 
 
 @pytest.mark.parametrize("format_", ["text", "nft", "json"])
