@@ -97,13 +97,14 @@ void record_close(struct record *r, enum outcome outcome, uint64_t now)
 
 	if (r->protocol == PROTOCOL_UNKNOWN)
 		set_protocol(r, PROTOCOL_TCP);
-	metric_add(r->active, -1);
 	key.protocol = r->protocol;
 	key.outcome = (uint8_t)outcome;
 	key.name = server_name(r);
 	metric_add(value_of(r, &key), 1);
 	key.metric = METRIC_CONNECTION_DURATION;
 	observe(r, &key, now - r->opened);
+	/* Last, so that a scrape that sees nothing active has seen the rest. */
+	metric_add(r->active, -1);
 }
 
 static void on_protocol(void *ctx, enum protocol protocol)
