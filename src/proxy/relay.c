@@ -54,7 +54,7 @@ static void update(struct flow *f)
 		uint32_t events = 0;
 
 		if (!leg->eof && !has_pending(other(f, leg)))
-			events |= EPOLLIN;
+			events |= EPOLLIN | EPOLLRDHUP;
 		if (has_pending(leg))
 			events |= EPOLLOUT;
 		if (leg->eof && leg->fin_sent) {
@@ -85,12 +85,12 @@ static int keep(struct flow *f, struct leg *to, size_t len, size_t left)
 }
 
 /* send(2) that knows no EINTR; what a full socket takes is 0 bytes. Negative: -errno. */
-static ssize_t send_some(struct leg *to, const char *data, size_t len)
+static ssize_t send_some(struct leg *to, const char *data, size_t len, int flags)
 {
 	ssize_t sent;
 
 	do {
-		sent = send(to->source.fd, data, len, MSG_NOSIGNAL);
+		sent = send(to->source.fd, data, len, MSG_NOSIGNAL | flags);
 	} while (sent < 0 && errno == EINTR);
 	if (sent >= 0)
 		return sent;
@@ -99,9 +99,10 @@ static ssize_t send_some(struct leg *to, const char *data, size_t len)
 
 /*
  * Shows the @len bytes of the buffer that were read from @from to whoever keeps count, and sends
- * them on. 0, -errno of the other leg, which broke, or -ENOMEM.
+ * them on. @last: its FIN follows, and shall share their segment. 0, -errno of the other leg,
+ * which broke, or -ENOMEM.
  */
-static int forward(struct flow *f, struct leg *from, size_t len)
+static int forward(struct flow *f, struct leg *from, size_t len, bool last)
 {
 	enum way way = flow_way_from(from->side);
 	struct leg *to = other(f, from);
@@ -109,7 +110,7 @@ static int forward(struct flow *f, struct leg *from, size_t len)
 
 	record_bytes(&f->record, way, len);
 	observer_data(&f->observer, way, SPAN(f->thread->buffer, len), f->thread->now);
-	sent = send_some(to, f->thread->buffer, len);
+	sent = send_some(to, f->thread->buffer, len, last ? MSG_MORE : 0);
 	if (sent < 0)
 		return (int)sent;
 	return (size_t)sent < len ? keep(f, to, len, len - (size_t)sent) : 0;
@@ -198,52 +199,87 @@ static void saw_fin(struct flow *f, struct leg *from)
 	update(f);
 }
 
-/* One read from @from, whichever way it goes. As move_unseen(), but never -ENOSPC. */
-static ssize_t read_once(struct flow *f, struct leg *from, int *sent)
-{
-	uint64_t unseen = observer_skip(&f->observer, flow_way_from(from->side));
-	ssize_t n;
+/* What one read of a leg gave. */
+struct taken {
+	ssize_t len; /* bytes read and sent on; 0: only the end below */
+	bool fin;    /* its FIN was read */
+	int error;   /* errno of the leg that was read; 0: none */
+	int sent;    /* 0, or -errno of the other leg, or -ENOMEM */
+	bool more;   /* another read is likely to give something */
+};
 
-	if (unseen >= SPLICE_MIN) {
-		n = move_unseen(f, from, unseen, sent);
-		if (n != -ENOSPC)
-			return n;
-	}
-	n = recv(from->source.fd, f->thread->buffer, FLOW_BUFFER, 0);
-	if (n <= 0)
-		return n < 0 ? -errno : 0;
-	*sent = forward(f, from, (size_t)n);
-	return n;
+/*
+ * recv(2) into the buffer after the @len bytes that are there. Where the peer has ended (@ending)
+ * a short read is followed by the end at once: then that is read too.
+ */
+static void receive(struct flow *f, struct leg *from, bool ending, struct taken *t)
+{
+	do {
+		ssize_t n = recv(from->source.fd, f->thread->buffer + t->len,
+				 FLOW_BUFFER - (size_t)t->len, 0);
+
+		if (n > 0)
+			t->len += n;
+		else if (n == 0)
+			t->fin = true;
+		else if (errno != EAGAIN && errno != EINTR)
+			t->error = errno;
+		if (n <= 0)
+			return;
+	} while (ending && t->len < FLOW_BUFFER);
 }
 
-/* @from has something: data, its end, or an error. */
-static void pull(struct flow *f, struct leg *from)
+/* One read from @from, by pipe or by copy, and sending on what it gave. */
+static struct taken read_once(struct flow *f, struct leg *from, bool ending)
+{
+	enum way way = flow_way_from(from->side);
+	uint64_t unseen = observer_skip(&f->observer, way);
+	struct taken t = { 0 };
+
+	if (unseen >= SPLICE_MIN) {
+		ssize_t n = move_unseen(f, from, unseen, &t.sent);
+
+		if (n != -ENOSPC) {
+			t.len = MAX(n, 0);
+			t.fin = n == 0;
+			t.error = n < 0 && n != -EAGAIN && n != -EINTR ? (int)-n : 0;
+			t.more = n > 0 && observer_skip(&f->observer, way) >= SPLICE_MIN;
+			return t;
+		}
+	}
+	receive(f, from, ending, &t);
+	if (!t.len)
+		return t;
+	t.sent = forward(f, from, (size_t)t.len, t.fin);
+	t.more = t.len == FLOW_BUFFER || observer_skip(&f->observer, way) >= SPLICE_MIN;
+	return t;
+}
+
+/* @from has something: data, its end (@ending: the kernel says so), or an error. */
+static void pull(struct flow *f, struct leg *from, bool ending)
 {
 	struct leg *to = other(f, from);
 
 	for (unsigned turn = 0; turn < READS_PER_TURN; turn++) {
-		int sent = 0;
-		ssize_t n = read_once(f, from, &sent);
+		struct taken t = read_once(f, from, ending);
 
-		if (n == -EAGAIN || n == -EINTR)
-			break;
-		if (n == 0) {
-			saw_fin(f, from);
-			return;
-		}
-		if (n < 0) {
-			abort_flow(f, from, (int)-n);
-			return;
-		}
-		if (sent == -ENOMEM) {
+		if (t.sent == -ENOMEM) {
 			flow_reset(f, OUTCOME_LIMIT);
 			return;
 		}
-		if (sent < 0) {
-			abort_flow(f, to, -sent);
+		if (t.sent < 0) {
+			abort_flow(f, to, -t.sent);
 			return;
 		}
-		if (has_pending(to) || n < SPLICE_MIN)
+		if (t.error) {
+			abort_flow(f, from, t.error);
+			return;
+		}
+		if (t.fin) {
+			saw_fin(f, from);
+			return;
+		}
+		if (has_pending(to) || !t.more)
 			break;
 	}
 	update(f);
@@ -257,7 +293,7 @@ static int send_pending(struct flow *f, struct leg *to)
 
 	if (to->pipe)
 		return drain_pipe(f, to);
-	sent = send_some(to, b->data + b->start, b->end - b->start);
+	sent = send_some(to, b->data + b->start, b->end - b->start, 0);
 	if (sent < 0)
 		return (int)sent;
 	b->start += (size_t)sent;
@@ -299,7 +335,7 @@ static int rescue(struct flow *f, struct leg *broken)
 
 		if (n <= 0)
 			return n < 0 && errno != EAGAIN ? errno : 0;
-		if (forward(f, broken, (size_t)n) < 0)
+		if (forward(f, broken, (size_t)n, false) < 0)
 			return 0;
 	}
 	return 0;
@@ -324,7 +360,7 @@ static void broke(struct flow *f, struct leg *leg)
 	if (leg->eof || has_pending(other(f, leg)))
 		abort_flow(f, leg, ECONNRESET);
 	else
-		pull(f, leg);
+		pull(f, leg, false);
 }
 
 void relay_ready(struct loop_source *source, uint32_t events)
@@ -345,6 +381,6 @@ void relay_ready(struct loop_source *source, uint32_t events)
 		push(f, leg);
 	if (f->state != FLOW_OPEN)
 		return;
-	if (events & (EPOLLIN | EPOLLHUP) && !leg->eof && !has_pending(other(f, leg)))
-		pull(f, leg);
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP) && !leg->eof && !has_pending(other(f, leg)))
+		pull(f, leg, events & EPOLLRDHUP);
 }
