@@ -35,6 +35,8 @@ static void put_expr(char text[COMPARE_TEXT_MAX], size_t *len, struct nftnl_expr
 	size_t base;
 	uint32_t size = 0;
 
+	if (!name)
+		return;
 	if (strcmp(name, "counter") == 0) {
 		put(text, len, "[ counter ] ");
 	} else if (strcmp(name, "lookup") == 0) {

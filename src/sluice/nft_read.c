@@ -43,9 +43,11 @@ struct request {
 
 static void request_init(struct request *r, uint16_t type, uint16_t flags)
 {
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(r->bytes);
+	struct nlmsghdr *nlh;
 	struct nfgenmsg *nfg;
 
+	memset(r, 0, sizeof(*r)); /* libmnl leaves the padding of attributes as it is */
+	nlh = mnl_nlmsg_put_header(r->bytes);
 	nlh->nlmsg_type = (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type);
 	nlh->nlmsg_flags = NLM_F_REQUEST | flags;
 	nfg = mnl_nlmsg_put_extra_header(nlh, sizeof(*nfg));

@@ -46,6 +46,8 @@ static bool grow(struct nl_batch *b)
 
 		if (!grown)
 			return false;
+		/* libmnl leaves the padding of attributes as it is. */
+		memset(grown + b->capacity, 0, capacity - b->capacity);
 		b->buffer = grown;
 		b->capacity = capacity;
 	}

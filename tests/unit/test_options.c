@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The option table's reader: command line, environment, files. */
+#include "options.h"
+
+#include "interval.h"
+#include "parse.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+#include <errno.h>
+
+struct fields {
+	uint16_t port;
+	bool flag;
+	struct u32_ranges list;
+};
+
+static int field_port(void *field, struct span value, struct err *e)
+{
+	return parse_port(value, field, e);
+}
+
+static int field_flag(void *field, struct span value, struct err *e)
+{
+	return parse_bool(value, field, e);
+}
+
+static int field_list(void *field, struct span value, struct err *e)
+{
+	return u32_ranges_parse_item(field, value, 1, 99, false, e);
+}
+
+enum {
+	FIRST = 1,
+	SECOND = 2,
+};
+
+static const struct option rows[] = {
+	{ "my-port", "PORT", "1", "a port", OPTION_VALUE, FIRST, false, field_port,
+	  offsetof(struct fields, port) },
+	{ "flag", NULL, NULL, "a flag", OPTION_FLAG, FIRST | SECOND, true, field_flag,
+	  offsetof(struct fields, flag) },
+	{ "list", "N", NULL, "a list", OPTION_LIST, FIRST, false, field_list,
+	  offsetof(struct fields, list) },
+};
+static const struct option_table table = { rows, ARRAY_SIZE(rows) };
+
+struct outcome {
+	struct fields fields;
+	struct err e;
+	int rc;
+	const char *operand;
+	size_t operands;
+};
+
+static struct outcome parse(unsigned command, const char *env, const char *const *args)
+{
+	struct outcome o = { .e = ERR_INIT };
+	char *argv[8] = { (char *)"program" }, *environ_list[] = { (char *)env, NULL };
+	int argc = 1;
+
+	for (; *args; args++)
+		argv[argc++] = (char *)*args;
+	o.rc = options_parse(&table, command, argc, argv, environ_list, &o.fields, &o.operand, 1,
+			     &o.operands, &o.e);
+	return o;
+}
+
+#define PARSE(command, env, ...) parse(command, env, (const char *const[]){ __VA_ARGS__, NULL })
+
+static void test_both_spellings(void **state)
+{
+	struct outcome o = PARSE(FIRST, NULL, "--my-port=80", "--flag", "what");
+
+	(void)state;
+	assert_int_equal(o.rc, 0);
+	assert_int_equal(o.fields.port, 80);
+	assert_true(o.fields.flag);
+	assert_int_equal(o.operands, 1);
+	assert_string_equal(o.operand, "what");
+	o = PARSE(FIRST, NULL, "--my-port", "81");
+	assert_int_equal(o.fields.port, 81);
+	o = PARSE(FIRST, NULL, "--", "--flag");
+	assert_int_equal(o.rc, 0);
+	assert_string_equal(o.operand, "--flag");
+}
+
+static void test_refusals_name_the_option(void **state)
+{
+	static const struct {
+		const char *args[3], *text;
+	} cases[] = {
+		{ { "--bogus" }, "--bogus: unknown option: see --help" },
+		{ { "--my-port=" },
+		  "--my-port: an empty value: give PORT, or leave the option out" },
+		{ { "--my-port" }, "--my-port: the value is missing: give PORT" },
+		{ { "--my-port=0" }, "--my-port: '0' is out of range: 1 to 65535" },
+		{ { "--my-port=1", "--my-port=1" }, "--my-port: given twice" },
+		{ { "--list=1,,2" }, "--list: an empty item: leave out the comma or the option" },
+		{ { "--list=@/no/such" },
+		  "--list: cannot read '/no/such': No such file or directory" },
+		{ { "-x" }, "-x: unknown option: options are long, see --help" },
+		{ { "a", "b" }, "'b': unexpected argument: see --help" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct outcome o = parse(FIRST, NULL, cases[i].args);
+
+		assert_int_equal(o.rc, -EINVAL);
+		assert_int_equal(o.e.status, EXIT_USAGE);
+		assert_string_equal(o.e.text, cases[i].text);
+		u32_ranges_fini(&o.fields.list);
+	}
+}
+
+static void test_commands_have_their_own(void **state)
+{
+	struct outcome o = PARSE(SECOND, "SLUICE_MY_PORT=bad", "--my-port=1");
+
+	(void)state;
+	assert_string_equal(o.e.text, "--my-port: not an option of this command: see --help");
+	o = PARSE(SECOND, "SLUICE_MY_PORT=bad", "--flag");
+	assert_int_equal(o.rc, 0);
+}
+
+static void test_environment(void **state)
+{
+	struct outcome o = PARSE(FIRST, "SLUICE_MY_PORT=82", "x");
+
+	(void)state;
+	assert_int_equal(o.fields.port, 82);
+	o = PARSE(FIRST, "SLUICE_MY_PORT=82", "--my-port=80");
+	assert_int_equal(o.fields.port, 80);
+	o = PARSE(FIRST, "SLUICE_MY_PORT=", "x");
+	assert_int_equal(o.rc, 0);
+	assert_int_equal(o.fields.port, 0);
+	o = PARSE(FIRST, "SLUICE_MY_PORT=z", "x");
+	assert_int_equal(o.rc, -EINVAL);
+	assert_string_equal(o.e.text, "SLUICE_MY_PORT: 'z' is not a number");
+	o = PARSE(FIRST, "SLUICE_FLAG=on", "x");
+	assert_false(o.fields.flag);
+}
+
+static void test_lists_add_up(void **state)
+{
+	struct outcome o = PARSE(FIRST, NULL, "--list=1,3-4", "--list", "9");
+
+	(void)state;
+	assert_int_equal(o.rc, 0);
+	assert_int_equal(o.fields.list.count, 3);
+	u32_ranges_fini(&o.fields.list);
+}
+
+static void test_a_list_from_a_file(void **state)
+{
+	char path[] = "/tmp/sluice-options-XXXXXX", arg[64];
+	int fd = mkstemp(path);
+	struct outcome o;
+	FILE *f;
+
+	(void)state;
+	assert_true(fd >= 0);
+	f = fdopen(fd, "w");
+	assert_non_null(f);
+	fputs("# ports\n1, 2\n\n 7-9 # more\r\n5", f);
+	fclose(f);
+	snprintf(arg, sizeof(arg), "--list=@%s", path);
+	o = PARSE(FIRST, NULL, arg);
+	unlink(path);
+	assert_int_equal(o.rc, 0);
+	assert_int_equal(o.fields.list.count, 4);
+	assert_int_equal(o.fields.list.ranges[2].last, 9);
+	u32_ranges_fini(&o.fields.list);
+}
+
+static void test_names(void **state)
+{
+	char name[40];
+
+	(void)state;
+	options_env_name(&rows[0], name, sizeof(name));
+	assert_string_equal(name, "SLUICE_MY_PORT");
+	options_cni_key(&rows[0], name, sizeof(name));
+	assert_string_equal(name, "myPort");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_both_spellings),
+		cmocka_unit_test(test_refusals_name_the_option),
+		cmocka_unit_test(test_commands_have_their_own),
+		cmocka_unit_test(test_environment),
+		cmocka_unit_test(test_lists_add_up),
+		cmocka_unit_test(test_a_list_from_a_file),
+		cmocka_unit_test(test_names),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
