@@ -119,7 +119,7 @@ def _argv(settings, name):
     if name == "haproxy-tcp":
         return _haproxy(settings, name, "tcp")
     if name == "haproxy-splice":
-        return _haproxy(settings, name, "tcp", "    option splice-auto")
+        return _haproxy(settings, name, "tcp", "    option splice-request\n    option splice-response")
     if name == "haproxy-http":
         return _haproxy(settings, name, "http")
     if name == "envoy-l4":

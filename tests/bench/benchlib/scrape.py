@@ -9,23 +9,31 @@ from . import netns
 
 ADMIN_PORT = 9901
 REQUESTS = "http_server_request_duration_seconds_count"
+OPEN = "sluice_connections_active"
 
 
-def _requests(contender):
-    """Sum of the request counts over all series, at this moment."""
+def _read(contender):
+    """{metric: sum over its series} of the two that are looked at."""
     def fetch():
-        with urllib.request.urlopen(f"http://127.0.0.1:{ADMIN_PORT}/metrics", timeout=5) as f:
+        with urllib.request.urlopen(f"http://127.0.0.1:{ADMIN_PORT}/metrics", timeout=10) as f:
             return f.read().decode("utf-8")
     text = netns.within(contender.pod.ns, fetch)
-    return sum(int(float(v)) for v in re.findall(rf"^{REQUESTS}(?:{{.*}})? (\S+)$", text, re.M))
+    return {name: sum(int(float(v)) for v in re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.M))
+            for name in (REQUESTS, OPEN)}
 
 
 class Scrape:
     """What the proxy has counted from now on."""
 
     def __init__(self, contender):
+        """Waits for the connections of an earlier load to be gone: wrk leaves requests behind."""
         self.contender = contender
-        self.before = _requests(contender)
+        for _ in range(200):
+            found = _read(contender)
+            if not found[OPEN]:
+                break
+            time.sleep(0.05)
+        self.before = found[REQUESTS]
 
     def check(self, requests, in_flight):
         """[] or what is wrong: it must have seen @requests, and at most @in_flight more.
@@ -33,8 +41,8 @@ class Scrape:
         wrk leaves up to a request per connection behind when its time is over; the proxy learns
         of that end a moment later, so a count that is low at first is read again.
         """
-        for _ in range(20):
-            seen = _requests(self.contender) - self.before
+        for _ in range(200):
+            seen = _read(self.contender)[REQUESTS] - self.before
             if seen >= requests:
                 break
             time.sleep(0.05)
