@@ -66,6 +66,11 @@ static void reply_drop(struct admin *a, struct client *c)
 
 static void client_close(struct admin *a, struct client *c)
 {
+	const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+
+	/* Else the kernel would keep what a client does not take. */
+	if (c->state == CLIENT_WRITING)
+		setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	reply_drop(a, c);
 	free(c->head);
 	close(c->fd);

@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The admin server over loopback: answers, kept and closed connections, garbage, slow clients and
+ * more clients than places. Ports are the kernel's choice, so that runs do not meet.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "admin.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
+#include <time.h>
+
+/* Long enough for any machine; no test waits for it when all is well. */
+#define PATIENCE_MS 20000
+
+struct server {
+	struct admin *admin;
+	struct metrics *metrics;
+	int listeners[2];
+	uint16_t ports[2];
+	_Atomic(const char *) why;
+	atomic_uint scrapes;
+};
+
+static const char *not_ready(void *ctx)
+{
+	struct server *s = ctx;
+
+	return atomic_load(&s->why);
+}
+
+static void process(void *ctx, struct metrics_process *out)
+{
+	struct server *s = ctx;
+
+	atomic_fetch_add(&s->scrapes, 1);
+	out->used_connections = 42;
+}
+
+static int listen_on(int family, uint16_t *port)
+{
+	struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	struct sockaddr_in four = { .sin_family = AF_INET,
+				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr *a = family == AF_INET ? (struct sockaddr *)&four : (struct sockaddr *)&six;
+	socklen_t len = family == AF_INET ? sizeof(four) : sizeof(six);
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, a, len), 0);
+	assert_int_equal(listen(fd, 128), 0);
+	assert_int_equal(getsockname(fd, a, &len), 0);
+	*port = ntohs(family == AF_INET ? four.sin_port : six.sin6_port);
+	return fd;
+}
+
+static void start(struct server *s, unsigned max_clients, unsigned request_ms, unsigned idle_ms,
+		  uint32_t series)
+{
+	struct metrics_config config = { .max_samples = 20000, .max_names = { 10, 10 } };
+	struct err e = ERR_INIT;
+	struct metrics_shard *shard;
+	struct admin_config admin = {
+		.listener_count = 2,
+		.max_clients = max_clients,
+		.request_limit_ms = request_ms,
+		.idle_limit_ms = idle_ms,
+		.not_ready = not_ready,
+		.process = process,
+		.ctx = s,
+	};
+
+	*s = (struct server){ .admin = NULL };
+	s->metrics = admin.metrics = metrics_new(&config, NULL);
+	assert_non_null(s->metrics);
+	shard = metrics_shard_new(s->metrics, NULL);
+	for (uint32_t i = 0; i < series; i++) {
+		struct metric_key key = { .metric = METRIC_CONNECT_DURATION,
+					  .port = (uint16_t)(i + 1) };
+
+		metric_observe(metrics_histogram(shard, &key), 1);
+	}
+	s->listeners[0] = admin.listeners[0] = listen_on(AF_INET, &s->ports[0]);
+	s->listeners[1] = admin.listeners[1] = listen_on(AF_INET6, &s->ports[1]);
+	assert_int_equal(admin_start(&admin, &s->admin, &e), 0);
+}
+
+static void stop(struct server *s)
+{
+	admin_stop(s->admin);
+	close(s->listeners[0]);
+	close(s->listeners[1]);
+	metrics_free(s->metrics);
+}
+
+static int dial(const struct server *s, int family)
+{
+	struct sockaddr_in6 six = { .sin6_family = AF_INET6,
+				    .sin6_addr = IN6ADDR_LOOPBACK_INIT,
+				    .sin6_port = htons(s->ports[1]) };
+	struct sockaddr_in four = { .sin_family = AF_INET,
+				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+				    .sin_port = htons(s->ports[0]) };
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	if (family == AF_INET)
+		assert_int_equal(connect(fd, (struct sockaddr *)&four, sizeof(four)), 0);
+	else
+		assert_int_equal(connect(fd, (struct sockaddr *)&six, sizeof(six)), 0);
+	return fd;
+}
+
+static void say(int fd, const char *text)
+{
+	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+/* What comes until the connection ends, or until @want bytes are there; NUL-terminated, owned. */
+static char *hear(int fd, size_t want)
+{
+	char *text = calloc(1, 1);
+	size_t len = 0;
+
+	while (len < want) {
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+		ssize_t n;
+
+		if (poll(&p, 1, PATIENCE_MS) != 1)
+			fail_msg("nothing came after '%s'", text);
+		text = realloc(text, len + 65536 + 1);
+		assert_non_null(text);
+		n = recv(fd, text + len, MIN((size_t)65536, want - len), 0);
+		if (n <= 0)
+			break;
+		len += (size_t)n;
+		text[len] = '\0';
+	}
+	return text;
+}
+
+/* Sends @request on a new connection and hears all of the answer. */
+static char *ask(const struct server *s, int family, const char *request)
+{
+	int fd = dial(s, family);
+	char *text;
+
+	say(fd, request);
+	text = hear(fd, SIZE_MAX);
+	close(fd);
+	return text;
+}
+
+static void expect(const struct server *s, const char *request, const char *begins,
+		   const char *ends)
+{
+	for (int i = 0; i < 2; i++) {
+		char *text = ask(s, i ? AF_INET6 : AF_INET, request);
+		size_t len = strlen(text);
+
+		if (strncmp(text, begins, strlen(begins)) != 0 || len < strlen(ends) ||
+		    strcmp(text + len - strlen(ends), ends) != 0)
+			fail_msg("'%s': got '%s'", request, text);
+		free(text);
+	}
+}
+
+#define CLOSE "Host: x\r\nConnection: keep-alive, Close\r\n\r\n"
+
+static void test_answers(void **state)
+{
+	struct server s;
+	char *text;
+
+	(void)state;
+	start(&s, 0, 0, 0, 3);
+	expect(&s, "GET /live HTTP/1.1\r\n" CLOSE, "HTTP/1.1 200 OK\r\n", "\r\n\r\nlive\n");
+	expect(&s, "GET /ready?x=y HTTP/1.1\r\n" CLOSE, "HTTP/1.1 200 OK\r\n", "\r\n\r\nready\n");
+	atomic_store(&s.why, "draining");
+	expect(&s, "GET /ready HTTP/1.0\r\n\r\n", "HTTP/1.1 503 Service Unavailable\r\n",
+	       "\r\n\r\ndraining\n");
+	expect(&s, "GET /live HTTP/1.0\n\n", "HTTP/1.1 200 OK\r\n", "\r\n\r\nlive\n");
+	expect(&s, "HEAD /live HTTP/1.1\r\n" CLOSE,
+	       "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n"
+	       "Content-Length: 5\r\n",
+	       "\r\n\r\n");
+	expect(&s, "GET / HTTP/1.1\r\n" CLOSE, "HTTP/1.1 404 Not Found\r\n", "\n");
+	expect(&s, "GET /metricsx HTTP/1.1\r\n" CLOSE, "HTTP/1.1 404 Not Found\r\n", "\n");
+	expect(&s, "POST /metrics HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc",
+	       "HTTP/1.1 405 Method Not Allowed\r\n", "only GET and HEAD\n");
+	expect(&s, "\r\n\r\nGET /live HTTP/1.1\r\n" CLOSE, "HTTP/1.1 200 OK\r\n", "live\n");
+	text = ask(&s, AF_INET6, "GET /metrics HTTP/1.1\r\n" CLOSE);
+	assert_non_null(
+		strstr(text, "\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
+	assert_non_null(strstr(text, "\nsluice_connections_used 42\n"));
+	assert_non_null(strstr(text, "sluice_connect_duration_seconds_count{direction=\"inbound\","
+				     "server_port=\"3\"} 1\n"));
+	free(text);
+	stop(&s);
+}
+
+static void test_garbage(void **state)
+{
+	struct server s;
+	char *big = malloc(100000);
+
+	(void)state;
+	assert_non_null(big);
+	start(&s, 0, 0, 0, 0);
+	expect(&s, "\x16\x03\x01 hello\r\n\r\n", "HTTP/1.1 400 Bad Request\r\n", "\n");
+	expect(&s, "GET /live\r\n\r\n", "HTTP/1.1 400 Bad Request\r\n", "\n");
+	memset(big, 'a', 99999);
+	memcpy(big, "GET /live HTTP/1.1\r\nX: ", 23);
+	big[99999] = '\0';
+	/* What is still being sent does not reset the answer away. */
+	expect(&s, big, "HTTP/1.1 431 Request Header Fields Too Large\r\n", "\n");
+	expect(&s, "GET /live HTTP/1.1\r\n" CLOSE, "HTTP/1.1 200 OK\r\n", "live\n");
+	free(big);
+	stop(&s);
+}
+
+/* Requests on one connection: one by one, a byte at a time, and several at once. */
+static void test_kept_connection(void **state)
+{
+	static const char request[] = "GET /live HTTP/1.1\r\nHost: x\r\n\r\n";
+	struct server s;
+	size_t len;
+	char *text;
+	int fd;
+
+	(void)state;
+	start(&s, 0, 0, 0, 0);
+	text = ask(&s, AF_INET, "GET /live HTTP/1.1\r\n" CLOSE);
+	len = strlen(text) - strlen("Connection: close\r\n");
+	free(text);
+	fd = dial(&s, AF_INET);
+	for (int i = 0; i < 3; i++) {
+		say(fd, request);
+		text = hear(fd, len);
+		assert_non_null(strstr(text, "\r\n\r\nlive\n"));
+		assert_null(strstr(text, "Connection"));
+		free(text);
+	}
+	for (size_t i = 0; i < sizeof(request) - 1; i++)
+		assert_int_equal(send(fd, request + i, 1, MSG_NOSIGNAL), 1);
+	free(hear(fd, len));
+	for (int i = 0; i < 5; i++)
+		say(fd, request);
+	say(fd, "GET /live HTTP/1.1\r\n" CLOSE);
+	text = hear(fd, SIZE_MAX);
+	assert_int_equal(strlen(text), 6 * len + strlen("Connection: close\r\n"));
+	free(text);
+	close(fd);
+	stop(&s);
+}
+
+/* A client that does not read holds a place, and loses it when its time is over. */
+static void test_slow_reader(void **state)
+{
+	struct server s;
+	int slow[4], small = 4096;
+	char *text;
+
+	(void)state;
+	start(&s, 4, 300, 300, 900);
+	for (size_t i = 0; i < ARRAY_SIZE(slow); i++) {
+		slow[i] = dial(&s, AF_INET);
+		setsockopt(slow[i], SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+		for (int n = 0; n < 20; n++)
+			say(slow[i], "GET /metrics HTTP/1.1\r\n\r\n");
+	}
+	/* All places are taken by requests; this one waits in the queue, and is served. */
+	text = ask(&s, AF_INET, "GET /live HTTP/1.1\r\n" CLOSE);
+	assert_non_null(strstr(text, "live"));
+	free(text);
+	for (size_t i = 0; i < ARRAY_SIZE(slow); i++) {
+		text = hear(slow[i], SIZE_MAX);
+		/* Cut off: there would have been twenty. */
+		assert_true(atomic_load(&s.scrapes) < 80);
+		free(text);
+		close(slow[i]);
+	}
+	stop(&s);
+}
+
+/* Half a request, or none, is not waited for for ever. */
+static void test_slow_writer(void **state)
+{
+	struct server s;
+	int silent, half;
+
+	(void)state;
+	start(&s, 2, 100, 100, 0);
+	silent = dial(&s, AF_INET);
+	half = dial(&s, AF_INET6);
+	say(half, "GET /live HTT");
+	free(hear(silent, SIZE_MAX));
+	free(hear(half, SIZE_MAX));
+	expect(&s, "GET /live HTTP/1.1\r\n" CLOSE, "HTTP/1.1 200 OK\r\n", "live\n");
+	close(silent);
+	close(half);
+	stop(&s);
+}
+
+/* Kept connections give way: the one that has been idle the longest goes. */
+static void test_idle_gives_way(void **state)
+{
+	struct server s;
+	int kept[3];
+
+	(void)state;
+	start(&s, 3, 0, 0, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
+		kept[i] = dial(&s, AF_INET);
+		say(kept[i], "GET /live HTTP/1.1\r\n\r\n");
+		free(hear(kept[i], 5));
+	}
+	for (int i = 0; i < 10; i++)
+		expect(&s, "GET /live HTTP/1.1\r\n" CLOSE, "HTTP/1.1 200 OK\r\n", "live\n");
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+		close(kept[i]);
+	stop(&s);
+}
+
+static void test_stop_with_clients(void **state)
+{
+	struct server s;
+	int fd, half;
+
+	(void)state;
+	start(&s, 0, 0, 0, 900);
+	fd = dial(&s, AF_INET);
+	half = dial(&s, AF_INET);
+	say(half, "GET /");
+	for (int i = 0; i < 10; i++)
+		say(fd, "GET /metrics HTTP/1.1\r\n\r\n");
+	free(hear(fd, 1));
+	stop(&s);
+	close(fd);
+	close(half);
+	admin_stop(NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_answers),		  cmocka_unit_test(test_garbage),
+		cmocka_unit_test(test_kept_connection),	  cmocka_unit_test(test_slow_reader),
+		cmocka_unit_test(test_slow_writer),	  cmocka_unit_test(test_idle_gives_way),
+		cmocka_unit_test(test_stop_with_clients),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
