@@ -40,10 +40,10 @@ proxy := admin admin_http flow heartbeat http1 http1_line http1_parse http1_ring
 	metrics_info metrics_names metrics_process metrics_text observer origdst parent pipes pod \
 	proxy_man proxy_options record relay sniff thread worker
 # Unit test programs, by what they are linked with.
-unit-common :=
+unit-common := test_addr test_interval test_options test_parse test_protocol
 unit-sluice :=
-unit-proxy := test_http1 test_http1_parse test_protocol test_sniff
-fuzz := fuzz_observer fuzz_parse
+unit-proxy := test_admin test_http1 test_http1_parse test_metrics test_metrics_text test_sniff
+fuzz := fuzz_http1 fuzz_observer fuzz_parse
 
 # ---- Libraries: found once, installed by scripts/deps where they are missing ----
 

@@ -91,7 +91,7 @@ static void test_server_first(void **state)
 	assert_true(s.server_cut);
 	assert_int_equal(sniff_feed(&s, WAY_TO_SERVER, SPAN(PREFACE, 10), 2), SNIFF_OPEN);
 	assert_int_equal(sniff_feed(&s, WAY_TO_CLIENT, SPAN(settings + 27, 9), 3), SNIFF_OPEN);
-	assert_int_equal(sniff_feed(&s, WAY_TO_SERVER, SPAN(PREFACE + 10, 14), 4), SNIFF_HTTP2);
+	assert_int_equal(sniff_feed(&s, WAY_TO_SERVER, SPAN(&PREFACE[10], 14), 4), SNIFF_HTTP2);
 	assert_int_equal(s.first, 2);
 	/* A verdict is final. */
 	assert_int_equal(sniff_feed(&s, WAY_TO_SERVER, SPAN_LIT("GET"), 5), SNIFF_HTTP2);
