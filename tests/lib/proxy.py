@@ -34,7 +34,7 @@ class Proxy(Process):
         """For how many families the kernel takes the proxy for alive."""
         listed = self.netns.run(["nft", "list", "set", "inet", "sluice", "alive"])
         elements = re.search(r"elements = \{([^}]*)\}", listed, re.S)
-        return elements[1].count("expires") if elements else 0
+        return elements[1].count(",") + 1 if elements else 0
 
     def wait_armed(self):
         wait_until(lambda: self.armed() == 2, "both families to be armed")
@@ -82,3 +82,8 @@ class Proxy(Process):
         """SIGTERM; the exit status."""
         self.signal(signal.SIGTERM)
         return self.wait()
+
+    def end(self):
+        """As any process; and what a sanitizer found in it fails the test."""
+        super().end()
+        assert "Sanitizer" not in self.output and "runtime error" not in self.output, self.output
