@@ -472,6 +472,50 @@ static void content(struct observer *o, enum way way, uint64_t n, uint64_t now)
 		message_whole(o, way, now);
 }
 
+/* Whether the line at @p may be one that field_line() or on_line() acts on. */
+static bool is_of_interest(const char *p)
+{
+	/* By one or two characters of the names; in doubt it is. */
+	switch (p[0]) {
+	case 'C': /* Content-Length */
+	case 'c':
+		return (p[8] | 0x20) == 'l';
+	case 'T': /* Transfer-Encoding */
+	case 't':
+		return (p[9] | 0x20) == 'e';
+	case 'H': /* Host */
+	case 'h':
+		return (p[1] | 0x20) == 'o';
+	case ' ':
+	case '\t':
+	case '\r':
+	case '\n':
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Passes over whole header lines that say nothing to us: most of a head. */
+static void skim(struct http1_lane *l, struct span *bytes)
+{
+	const char *p = bytes->ptr, *end = p + bytes->len;
+
+	/* No name of interest is tested beyond its tenth character. */
+	while (end - p >= 10 && !is_of_interest(p)) {
+		const char *line_end = memchr(p, '\n', (size_t)(end - p));
+		size_t total = line_end ? (size_t)(line_end + 1 - p) : SIZE_MAX;
+
+		/* A line that is cut, or one too many: take_line() knows what to do. */
+		if (total > HTTP1_HEAD_MAX - l->head_bytes)
+			break;
+		l->head_bytes += (uint32_t)total;
+		l->folded = HTTP1_FIELD_OTHER;
+		p += total;
+	}
+	*bytes = SPAN(p, (size_t)(end - p));
+}
+
 void http1_data(struct observer *o, enum way way, struct span bytes, uint64_t now)
 {
 	struct http1 *h = &o->http1;
@@ -499,8 +543,13 @@ void http1_data(struct observer *o, enum way way, struct span bytes, uint64_t no
 			return;
 		case HTTP1_TUNNEL:
 			return;
+		case HTTP1_FIELDS:
+			if (!l->carry)
+				skim(l, &bytes);
+			/* fall through */
 		default:
-			take_line(o, way, &bytes, now);
+			if (bytes.len)
+				take_line(o, way, &bytes, now);
 			break;
 		}
 	}
