@@ -22,13 +22,24 @@ long compare_rulesets(const struct ruleset *want, const struct ruleset *have,
  */
 bool compare_in_place(const struct ruleset *want, const struct ruleset *have);
 
-/* Room for compare_rule_text(). */
 #define COMPARE_TEXT_MAX 1024
 
+/* A rule in a form that compares. */
+struct compare_form {
+	/*
+	 * Its expressions as libnftnl prints them, without counters' values, set generations and
+	 * timeout, and its comment.
+	 */
+	char text[COMPARE_TEXT_MAX];
+	uint64_t timeout_ms; /* of what it puts into a set; 0: nothing, or for ever */
+};
+
+void compare_form(const struct nftnl_rule *r, struct compare_form *out);
+
 /*
- * A rule's canonical text: its expressions as libnftnl prints them, without counters' values and
- * the generations of sets, and its comment. Two rules are equal when their texts are.
+ * Whether the rule that was read is the one that was wanted. The kernel keeps timeouts in ticks
+ * (of 1 to 10 ms, by CONFIG_HZ) and cuts off: 50 ms come back as 48 where a tick has 4.
  */
-const char *compare_rule_text(const struct nftnl_rule *r, char text[COMPARE_TEXT_MAX]);
+bool compare_forms_equal(const struct compare_form *want, const struct compare_form *have);
 
 #endif

@@ -27,8 +27,18 @@ static void put(char text[COMPARE_TEXT_MAX], size_t *len, const char *fmt, ...)
 	*len = MIN(*len + (size_t)n, (size_t)COMPARE_TEXT_MAX - 1);
 }
 
-static void put_expr(char text[COMPARE_TEXT_MAX], size_t *len, struct nftnl_expr *x)
+/* "... timeout 300ms ..." without it. */
+static void cut_timeout(char *body)
 {
+	char *at = strstr(body, "timeout "), *behind = at ? strstr(at, "ms ") : NULL;
+
+	if (behind)
+		memmove(at, behind + 3, strlen(behind + 3) + 1);
+}
+
+static void put_expr(struct compare_form *out, size_t *len, struct nftnl_expr *x)
+{
+	char *text = out->text;
 	const char *name = nftnl_expr_get_str(x, NFTNL_EXPR_NAME);
 	char body[256] = "";
 	const char *set;
@@ -47,6 +57,10 @@ static void put_expr(char text[COMPARE_TEXT_MAX], size_t *len, struct nftnl_expr
 		    nftnl_expr_get_u32(x, NFTNL_EXPR_LOOKUP_FLAGS));
 	} else {
 		nftnl_expr_snprintf(body, sizeof(body), x, NFTNL_OUTPUT_DEFAULT, 0);
+		if (strcmp(name, "dynset") == 0) {
+			out->timeout_ms = nftnl_expr_get_u64(x, NFTNL_EXPR_DYNSET_TIMEOUT);
+			cut_timeout(body);
+		}
 		put(text, len, "[ %s %s] ", name, body);
 		/* It prints whole words: "eth*" and an interface called just "eth" look alike. */
 		if (strcmp(name, "cmp") == 0 && nftnl_expr_get(x, NFTNL_EXPR_CMP_DATA, &size))
@@ -54,19 +68,39 @@ static void put_expr(char text[COMPARE_TEXT_MAX], size_t *len, struct nftnl_expr
 	}
 }
 
-const char *compare_rule_text(const struct nftnl_rule *r, char text[COMPARE_TEXT_MAX])
+void compare_form(const struct nftnl_rule *r, struct compare_form *out)
 {
 	struct nftnl_expr_iter *i = nftnl_expr_iter_create(r);
 	char comment[PLAN_NAME_MAX];
 	struct nftnl_expr *x;
 	size_t len = 0;
 
-	text[0] = '\0';
+	out->text[0] = '\0';
+	out->timeout_ms = 0;
 	while (i && (x = nftnl_expr_iter_next(i)))
-		put_expr(text, &len, x);
+		put_expr(out, &len, x);
 	if (i)
 		nftnl_expr_iter_destroy(i);
-	put(text, &len, "%s", ruleset_rule_comment(r, comment, sizeof(comment)));
+	put(out->text, &len, "%s", ruleset_rule_comment(r, comment, sizeof(comment)));
+}
+
+/* The longest tick there is: CONFIG_HZ=100. */
+#define TICK_MS 10
+
+bool compare_forms_equal(const struct compare_form *want, const struct compare_form *have)
+{
+	return have->timeout_ms <= want->timeout_ms &&
+	       want->timeout_ms - have->timeout_ms < TICK_MS && strcmp(want->text, have->text) == 0;
+}
+
+/* For people: a rule of the kernel's, told apart by its handle. */
+static const char *form_text(const struct compare_form *f, char text[COMPARE_TEXT_MAX])
+{
+	size_t len = 0;
+
+	put(text, &len, "%s", f->text);
+	if (f->timeout_ms)
+		put(text, &len, " (timeout %" PRIu64 "ms)", f->timeout_ms);
 	return text;
 }
 
@@ -107,30 +141,32 @@ static void rule_missing(struct comparison *c, const char *chain, const struct r
 }
 
 static void rule_extra(struct comparison *c, const char *chain, const struct ruleset_rule *have,
-		       const char *text)
+		       const struct compare_form *form)
 {
+	char text[COMPARE_TEXT_MAX];
+
 	differ(c, "extra rule: chain %s, handle %" PRIu64 ": %s", chain,
-	       nftnl_rule_get_u64(have->nft, NFTNL_RULE_HANDLE), text);
+	       nftnl_rule_get_u64(have->nft, NFTNL_RULE_HANDLE), form_text(form, text));
 }
 
 static void rule_changed(struct comparison *c, const char *chain, const struct ruleset_rule *want,
-			 const struct ruleset_rule *have, const char *text)
+			 const struct ruleset_rule *have, const struct compare_form *form)
 {
-	char row[PLAN_NAME_MAX];
+	char row[PLAN_NAME_MAX], text[COMPARE_TEXT_MAX];
 
 	differ(c, "changed rule: chain %s, %s, handle %" PRIu64 ": has %s, should be %s", chain,
 	       ruleset_rule_comment(want->nft, row, sizeof(row)),
-	       nftnl_rule_get_u64(have->nft, NFTNL_RULE_HANDLE), text, want->text);
+	       nftnl_rule_get_u64(have->nft, NFTNL_RULE_HANDLE), form_text(form, text), want->text);
 }
 
-/* Canonical texts of all rules of a chain; NULL when memory is out. */
-static char (*chain_texts(const struct ruleset_chain *c))[COMPARE_TEXT_MAX]
+/* The forms of all rules of a chain; NULL when memory is out. */
+static struct compare_form *chain_forms(const struct ruleset_chain *c)
 {
-	char(*texts)[COMPARE_TEXT_MAX] = malloc((c->count + 1) * sizeof(*texts));
+	struct compare_form *forms = malloc((c->count + 1) * sizeof(*forms));
 
-	for (size_t i = 0; texts && i < c->count; i++)
-		compare_rule_text(c->rules[i].nft, texts[i]);
-	return texts;
+	for (size_t i = 0; forms && i < c->count; i++)
+		compare_form(c->rules[i].nft, &forms[i]);
+	return forms;
 }
 
 static bool same_row(const struct ruleset_rule *a, const struct ruleset_rule *b)
@@ -148,8 +184,8 @@ static bool same_row(const struct ruleset_rule *a, const struct ruleset_rule *b)
 static int compare_rules(struct comparison *c, const char *name, const struct ruleset_chain *want,
 			 const struct ruleset_chain *have)
 {
-	_cleanup_free_ char(*w)[COMPARE_TEXT_MAX] = chain_texts(want);
-	_cleanup_free_ char(*h)[COMPARE_TEXT_MAX] = chain_texts(have);
+	_cleanup_free_ struct compare_form *w = chain_forms(want);
+	_cleanup_free_ struct compare_form *h = chain_forms(have);
 	size_t n = want->count, m = have->count, i = 0, j = 0;
 	_cleanup_free_ uint32_t *common = calloc((n + 1) * (m + 1), sizeof(*common));
 	bool equal = n == m;
@@ -157,27 +193,27 @@ static int compare_rules(struct comparison *c, const char *name, const struct ru
 	if (!w || !h || !common)
 		return -ENOMEM;
 	for (size_t k = 0; equal && k < n; k++)
-		equal = strcmp(w[k], h[k]) == 0;
+		equal = compare_forms_equal(&w[k], &h[k]);
 	if (equal)
 		return 0;
 #define COMMON(a, b) common[(a) * (m + 1) + (b)]
 	for (size_t a = n; a-- > 0;) {
 		for (size_t b = m; b-- > 0;)
-			COMMON(a, b) = strcmp(w[a], h[b]) == 0
+			COMMON(a, b) = compare_forms_equal(&w[a], &h[b])
 					       ? COMMON(a + 1, b + 1) + 1
 					       : MAX(COMMON(a + 1, b), COMMON(a, b + 1));
 	}
 	while (i < n || j < m) {
-		if (i < n && j < m && strcmp(w[i], h[j]) == 0) {
+		if (i < n && j < m && compare_forms_equal(&w[i], &h[j])) {
 			i++, j++;
 		} else if (i < n && j < m && COMMON(i, j) == COMMON(i + 1, j + 1) &&
 			   same_row(&want->rules[i], &have->rules[j])) {
-			rule_changed(c, name, &want->rules[i], &have->rules[j], h[j]);
+			rule_changed(c, name, &want->rules[i], &have->rules[j], &h[j]);
 			i++, j++;
 		} else if (j == m || (i < n && COMMON(i + 1, j) >= COMMON(i, j + 1))) {
 			rule_missing(c, name, &want->rules[i++]);
 		} else {
-			rule_extra(c, name, &have->rules[j], h[j]);
+			rule_extra(c, name, &have->rules[j], &h[j]);
 			j++;
 		}
 	}

@@ -240,6 +240,20 @@ static void test_address_elements(void **state)
 	assert_string_equal(p->lines[1], "extra element: set out-cidr-excl6.2: fc00::/8");
 }
 
+static void test_a_timeout_may_lose_a_tick(void **state)
+{
+	struct compare_form want = { .text = "rule", .timeout_ms = 50 }, have = want;
+
+	(void)state;
+	assert_true(compare_forms_equal(&want, &have));
+	have.timeout_ms = 48;
+	assert_true(compare_forms_equal(&want, &have));
+	have.timeout_ms = 40;
+	assert_false(compare_forms_equal(&want, &have));
+	have.timeout_ms = 52;
+	assert_false(compare_forms_equal(&want, &have));
+}
+
 /* Half-open keys of one byte, as text: "5 9e" starts at 5 and ends before 9. */
 static struct addr_ranges ranges_of(const char *text)
 {
@@ -300,6 +314,7 @@ int main(void)
 		TEST(test_a_second_generation_is_extra),
 		TEST(test_elements),
 		TEST(test_address_elements),
+		cmocka_unit_test(test_a_timeout_may_lose_a_tick),
 		cmocka_unit_test(test_ranges_from_half_open_keys),
 	};
 

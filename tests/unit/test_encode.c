@@ -58,11 +58,13 @@ static void assert_expr(void **state, const char *chain, size_t nth, const char 
 {
 	const struct encoded *x = *state;
 	const struct ruleset_chain *c = ruleset_find_chain(&x->ruleset, chain);
-	char text[COMPARE_TEXT_MAX];
+	struct compare_form form;
 
 	assert_non_null(c);
 	assert_in_range(nth, 0, c->count - 1);
-	assert_string_equal(compare_rule_text(c->rules[nth].nft, text), expected);
+	compare_form(c->rules[nth].nft, &form);
+	assert_string_equal(form.text, expected);
+	assert_int_equal(form.timeout_ms, strcmp(chain, "heartbeat") == 0 ? 300 : 0);
 }
 
 static void test_heartbeat(void **state)
@@ -75,7 +77,7 @@ static void test_heartbeat(void **state)
 		    "[ payload load 2b @ transport header + 2 => reg 1 ] "
 		    "[ cmp eq reg 1 0x0000fb23 ] /2 "
 		    "[ meta load nfproto => reg 1 ] "
-		    "[ dynset update reg_key 1 set alive timeout 300ms ] "
+		    "[ dynset update reg_key 1 set alive ] "
 		    "[ counter ] [ immediate reg 0 drop ] beat");
 }
 
