@@ -6,6 +6,7 @@ from .proxying import SPLICE, noise_text
 from .settings import BASE
 
 LE, GE = "<=", ">="
+BUSY = 0.05  # of the cores' time, with others
 
 
 def _cell(figure, scale=1.0, digits=1):
@@ -155,3 +156,5 @@ def print_all(results, noise):
     _goal_table(results["goals"])
     if noise.shares:
         print(f"\nOthers on these cores during the load: {noise_text(noise)} of their time")
+        if noise.summary()["median"] > BUSY:
+            print("That is a busy machine: of these figures only ratios of CPU mean much.")
