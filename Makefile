@@ -33,15 +33,15 @@ endif
 # ---- Sources. Explicit, so that a stray file is never built; `make lint` finds one left out ----
 
 common := addr error interval log options parse protocol
-sluice := backend_nft commands compare compare_set config config_options encode_expr encode_nft main \
-	man netns nft_read nft_write nl_batch nl_socket plan plan_json plan_nft plan_text privs ruleset \
-	sock_destroy
-proxy := admin admin_http flow heartbeat http1 http1_line http1_parse http1_ring listener loop main metrics \
-	metrics_info metrics_names metrics_process metrics_text observer origdst parent pipes pod \
-	proxy_man proxy_options record relay sniff thread worker
+sluice := backend_nft commands compare compare_set config config_options encode_expr encode_nft lower \
+	main man netns nft_read nft_write nl_batch nl_socket plan plan_json plan_nft plan_text privs \
+	ruleset sock_destroy xtable
+proxy := admin admin_http flow heartbeat http1 http1_line http1_parse http1_ring listener loop main \
+	metrics metrics_info metrics_names metrics_process metrics_text observer origdst parent \
+	pipes pod proxy_man proxy_options record relay sniff thread worker
 # Unit test programs, by what they are linked with.
 unit-common := test_addr test_interval test_options test_parse test_protocol
-unit-sluice :=
+unit-sluice := test_compare test_config test_encode test_plan
 unit-proxy := test_admin test_http1 test_http1_parse test_metrics test_metrics_text test_sniff
 fuzz := fuzz_http1 fuzz_observer fuzz_parse
 
