@@ -121,6 +121,7 @@ static void test_extra_rule(void **state)
 	assert_non_null(r);
 	nftnl_rule_set_u64(r, NFTNL_RULE_HANDLE, 42);
 	assert_non_null(ruleset_add_rule(c, r));
+	assert_int_equal(compare_rulesets(&p->want, &p->have, NULL, NULL), 1);
 	/* To the front: only one line all the same. */
 	memmove(&c->rules[1], &c->rules[0], (c->count - 1) * sizeof(c->rules[0]));
 	c->rules[0] = (struct ruleset_rule){ .nft = r };

@@ -23,6 +23,7 @@ static void test_overlapping_and_touching_merge(void **state)
 	add(&r, 1, 1);
 	add(&r, 85, 100);
 	add(&r, 102, 102);
+	add(&r, 103, 109);
 	u32_ranges_normalize(&r);
 	assert_int_equal(r.count, 3);
 	assert_int_equal(r.ranges[0].first, 1);
@@ -30,6 +31,7 @@ static void test_overlapping_and_touching_merge(void **state)
 	assert_int_equal(r.ranges[1].first, 80);
 	assert_int_equal(r.ranges[1].last, 100);
 	assert_int_equal(r.ranges[2].first, 102);
+	assert_int_equal(r.ranges[2].last, 109);
 	u32_ranges_fini(&r);
 }
 

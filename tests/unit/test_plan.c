@@ -145,6 +145,17 @@ static void test_a_family_without_includes_is_direct(void **state)
 	planned_fini(&p);
 }
 
+static void test_ports_that_are_not_included(void **state)
+{
+	struct planned p;
+
+	(void)state;
+	PLANNED(&p, "--outbound-include-ports=80", "--inbound-include-ports=80,81");
+	assert_rule(&p.plan, PLAN_ROW_OUT_NOT_INCL, "tcp dport != @out-not-incl-port return");
+	assert_rule(&p.plan, PLAN_ROW_IN_NOT_INCL, "tcp dport != @in-not-incl-port return");
+	planned_fini(&p);
+}
+
 static void test_rules_say_what_they_mean(void **state)
 {
 	struct planned p;
@@ -203,6 +214,7 @@ int main(void)
 		cmocka_unit_test(test_fail_closed_keeps_the_heartbeat),
 		cmocka_unit_test(test_directions),
 		cmocka_unit_test(test_a_family_without_includes_is_direct),
+		cmocka_unit_test(test_ports_that_are_not_included),
 		cmocka_unit_test(test_rules_say_what_they_mean),
 		cmocka_unit_test(test_own_ports_are_never_redirected),
 		cmocka_unit_test(test_the_anchor_keeps_the_ports),
