@@ -58,6 +58,7 @@ struct flow {
 	struct pod *pod;
 	struct leg legs[FLOW_SIDE_COUNT];
 	uint8_t state; /* enum flow_state */
+	bool settled;  /* keepalive is on */
 	struct record record;
 	struct observer observer;
 };
@@ -79,6 +80,9 @@ void flow_reset(struct flow *f, enum outcome outcome);
 
 /* Both ways have ended: FINs to whoever has none yet, and close. */
 void flow_close(struct flow *f);
+
+/* The flow has come to stay: its peers are probed from now on, when they are silent. */
+void flow_settle(struct flow *f);
 
 /* Frees a flow that has ended. */
 void flow_free(struct flow *f);

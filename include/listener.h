@@ -30,10 +30,13 @@ int listener_open(const struct listener_spec *spec, struct err *e);
 
 /*
  * What each socket of a flow carries from birth (Linux copies it from a listener to what it
- * accepts: inet_csk_clone_lock()): no Nagle, urgent data inline, keepalive, and SO_LINGER {1, 0},
- * so that a process that dies resets its flows and never ends them with a FIN.
+ * accepts: inet_csk_clone_lock()): no Nagle, urgent data inline, and SO_LINGER {1, 0}, so that a
+ * process that dies resets its flows and never ends them with a FIN.
  * 0 or -errno of the first option that failed.
  */
-int flow_socket_options(int fd, const struct keepalive *keepalive);
+int flow_socket_options(int fd);
+
+/* Has the kernel probe a silent peer. 0 or -errno. */
+int keepalive_start(int fd, const struct keepalive *keepalive);
 
 #endif

@@ -79,6 +79,13 @@ void flow_close(struct flow *f)
 	finish(f, OUTCOME_CLOSED);
 }
 
+void flow_settle(struct flow *f)
+{
+	for (unsigned side = 0; side < FLOW_SIDE_COUNT; side++)
+		keepalive_start(f->legs[side].source.fd, &f->pod->keepalive);
+	f->settled = true;
+}
+
 void flow_free(struct flow *f)
 {
 	free(f);
@@ -127,7 +134,7 @@ static int begin_connect(struct flow *f, const union sockaddr_any *to)
 	if (fd < 0)
 		return -errno;
 	server->source.fd = fd;
-	rc = flow_socket_options(fd, &f->pod->keepalive);
+	rc = flow_socket_options(fd);
 	if (rc < 0)
 		return rc;
 	if (connect(fd, &to->sa, sockaddr_len(to)) == 0)

@@ -20,29 +20,44 @@ static int set_int(int fd, int level, int name, int value)
 	return setsockopt(fd, level, name, &value, sizeof(value)) < 0 ? -errno : 0;
 }
 
-int flow_socket_options(int fd, const struct keepalive *k)
+struct int_option {
+	int level, name, value;
+};
+
+static int set_ints(int fd, const struct int_option *options, size_t count)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < count && rc == 0; i++)
+		rc = set_int(fd, options[i].level, options[i].name, options[i].value);
+	return rc;
+}
+
+int flow_socket_options(int fd)
 {
 	static const struct linger reset_at_close = { .l_onoff = 1, .l_linger = 0 };
-	const struct {
-		int level, name, value;
-	} options[] = {
+	static const struct int_option options[] = {
 		{ IPPROTO_TCP, TCP_NODELAY, 1 },
 		{ SOL_SOCKET, SO_OOBINLINE, 1 },
+	};
+	int rc = set_ints(fd, options, ARRAY_SIZE(options));
+
+	if (rc == 0 &&
+	    setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset_at_close, sizeof(reset_at_close)) < 0)
+		rc = -errno;
+	return rc;
+}
+
+int keepalive_start(int fd, const struct keepalive *k)
+{
+	const struct int_option options[] = {
 		{ IPPROTO_TCP, TCP_KEEPIDLE, (int)(k->idle_ms / 1000) },
 		{ IPPROTO_TCP, TCP_KEEPINTVL, (int)(k->interval_ms / 1000) },
 		{ IPPROTO_TCP, TCP_KEEPCNT, (int)k->count },
 		{ SOL_SOCKET, SO_KEEPALIVE, 1 },
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
-		int rc = set_int(fd, options[i].level, options[i].name, options[i].value);
-
-		if (rc < 0)
-			return rc;
-	}
-	if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset_at_close, sizeof(reset_at_close)) < 0)
-		return -errno;
-	return 0;
+	return set_ints(fd, options, ARRAY_SIZE(options));
 }
 
 static socklen_t listen_address(const struct listener_spec *spec, struct sockaddr_storage *sa)
@@ -78,7 +93,7 @@ static int set_up(int fd, const struct listener_spec *spec, const char **what)
 	if (rc == 0 && v6)
 		rc = set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
 	if (rc == 0 && spec->flows)
-		rc = flow_socket_options(fd, &spec->keepalive);
+		rc = flow_socket_options(fd);
 	if (rc == 0 && spec->transparent) {
 		*what = "set IP_TRANSPARENT (it needs CAP_NET_RAW)";
 		rc = v6 ? set_int(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, 1)

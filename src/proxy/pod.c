@@ -47,7 +47,6 @@ static int open_flow_listeners(struct pod *pod, const struct proxy_config *c,
 		.transparent = inbound && c->transparent,
 		.shared = c->threads > 1,
 		.flows = true,
-		.keepalive = pod->keepalive,
 	};
 
 	for (unsigned t = 0; t < c->threads; t++) {

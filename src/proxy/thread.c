@@ -12,6 +12,9 @@
 
 #define PAUSE_NS 20000000u
 
+/* A flow that lives longer gets keepalive; most do not, and are spared the system calls. */
+#define SETTLE_NS 1000000000u
+
 static void accept_ready(struct loop_source *source, uint32_t events)
 {
 	struct acceptor *a = CONTAINER_OF(source, struct acceptor, source);
@@ -159,6 +162,20 @@ static void follow_phase(struct thread *t)
 		close_acceptors(t);
 }
 
+/* Settles the flows that have come of age: all between the young and the settled ones. */
+static void settle(struct thread *t)
+{
+	uint64_t now = loop_clock();
+
+	if (now < t->next_settle)
+		return;
+	t->next_settle = now + SETTLE_NS;
+	for (struct flow *f = t->flows; f && !f->settled; f = f->next) {
+		if (now - f->record.opened >= SETTLE_NS)
+			flow_settle(f);
+	}
+}
+
 static int wait_ms(const struct thread *t, uint64_t wake)
 {
 	uint64_t now = loop_clock(), ms;
@@ -177,6 +194,7 @@ bool thread_round(struct thread *t, uint64_t wake)
 	free_ended(t);
 	atomic_fetch_add_explicit(&t->rounds, 1, memory_order_relaxed);
 	follow_phase(t);
+	settle(t);
 	if (t->accept_again && loop_clock() >= t->accept_again && watch_acceptors(t) < 0)
 		thread_pause_accepting(t);
 	return t->phase < PHASE_DRAINING || (t->phase == PHASE_DRAINING && t->flow_count > 0);

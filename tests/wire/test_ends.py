@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from lib.proc import wait_until
 from lib.servers import Server, pattern
 from lib.witness import LINGER_RST
 
@@ -200,3 +201,18 @@ def test_an_outbound_connection_to_our_own_redirect_port_elsewhere_is_none(world
     with world.pod.socket(uid=1000) as s:
         s.connect(("10.77.0.1", 9211))
         assert s.recv(100) == b"not you"
+
+
+def test_a_flow_that_stays_is_probed_on_both_legs(side, proxy, world):
+    """Ours are the only probes on the way: balancers and conntrack on it must see some."""
+    def probing():
+        ss = world.pod.run(["ss", "-tnoHp", "state", "established"]).stdout
+        return [line for line in ss.splitlines()
+                if "sluice-worker" in line and "timer:(keepalive" in line]
+
+    ended = threading.Event()
+    world.keep(Server(side.server, 4, PORT, lambda s: (s.sendall(b"x"), ended.wait(20))))
+    with side.connect(4, PORT) as s:
+        assert s.recv(1) == b"x"
+        wait_until(lambda: len(probing()) == 2, "keepalive on both legs")
+    ended.set()
