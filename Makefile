@@ -33,9 +33,10 @@ endif
 # ---- Sources. Explicit, so that a stray file is never built; `make lint` finds one left out ----
 
 common := addr error interval log options parse protocol
-sluice := backend_nft commands compare compare_set config config_options encode_expr encode_nft lower \
-	main man netns nft_read nft_write nl_batch nl_socket plan plan_json plan_nft plan_text privs \
-	ruleset sock_destroy xtable
+sluice := backend_iptc backend_nft commands compare compare_set compare_xt config config_options \
+	decode_xt diff drain encode_expr encode_nft encode_xt legacy lower main man netns nft_read \
+	nft_write nl_batch nl_socket plan plan_json plan_nft plan_text privs ruleset sock_destroy \
+	xt_lock xtable
 proxy := admin admin_http flow heartbeat http1 http1_line http1_parse http1_ring listener loop main \
 	metrics metrics_info metrics_names metrics_process metrics_text observer origdst parent \
 	pipes pod proxy_man proxy_options record relay sniff thread worker
@@ -47,7 +48,7 @@ fuzz := fuzz_http1 fuzz_observer fuzz_parse
 
 # ---- Libraries: found once, installed by scripts/deps where they are missing ----
 
-libraries := libnftnl libmnl
+libraries := libnftnl libmnl libip4tc libip6tc
 # GNU make builds an included file and starts again, so the flags below are there from then on.
 ifneq ($(filter-out clean help deps uninstall lint check-layers print-%,$(or $(MAKECMDGOALS),all)),)
 include $(BUILD)/config.mk

@@ -107,10 +107,41 @@ static int chain_cmp(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
+static int entry_cmp(const void *a, const void *b)
+{
+	const struct xtable_entry *x = a, *y = b;
+	int rc = strcmp(x->builtin, y->builtin);
+
+	return rc ? rc : x->position < y->position ? -1 : x->position > y->position;
+}
+
 void xtable_complete(struct xtable *t)
 {
+	if (t->entry_count)
+		qsort(t->entries, t->entry_count, sizeof(*t->entries), entry_cmp);
 	if (t->chain_count)
 		qsort(t->chains, t->chain_count, sizeof(*t->chains), chain_cmp);
+}
+
+static int name_cmp(const void *name, const void *chain)
+{
+	return strcmp(name, ((const struct xtable_chain *)chain)->name);
+}
+
+const struct xtable_chain *xtable_find_chain(const struct xtable *t, const char *name)
+{
+	if (!t->chain_count)
+		return NULL;
+	return bsearch(name, t->chains, t->chain_count, sizeof(*t->chains), name_cmp);
+}
+
+size_t xtable_rule_count(const struct xtable *t)
+{
+	size_t count = t->entry_count;
+
+	for (size_t i = 0; i < t->chain_count; i++)
+		count += t->chains[i].count;
+	return count;
 }
 
 const void *xtable_bytes(const struct xtable *t, const struct xtable_rule *r)
@@ -118,7 +149,7 @@ const void *xtable_bytes(const struct xtable *t, const struct xtable_rule *r)
 	return t->bytes + r->offset;
 }
 
-/* Where matches begin and where the target does, in bytes from the start of a rule. */
+/* Where matches begin, where the target does, and the end: bytes from the start of a rule. */
 struct rule_parts {
 	size_t matches, target, end;
 };
@@ -133,55 +164,72 @@ static struct rule_parts rule_parts(const void *bytes, enum addr_family family)
 	return (struct rule_parts){ sizeof(*v6), v6->target_offset, v6->next_offset };
 }
 
-static const struct xt_entry_target *rule_target(const struct xtable *t,
-						 const struct xtable_rule *r)
+void xtable_target_part(const struct xtable *t, const struct xtable_rule *r,
+			struct xtable_part *out)
 {
 	const char *bytes = xtable_bytes(t, r);
+	const struct xt_entry_target *target =
+		(const void *)(bytes + rule_parts(bytes, t->family).target);
 
-	return (const void *)(bytes + rule_parts(bytes, t->family).target);
+	*out = (struct xtable_part){ .name = target->u.user.name,
+				     .revision = target->u.user.revision,
+				     .data = target->data,
+				     .len = target->u.target_size - sizeof(*target) };
 }
 
 const char *xtable_target(const struct xtable *t, const struct xtable_rule *r)
 {
-	return rule_target(t, r)->u.user.name;
+	struct xtable_part target;
+
+	xtable_target_part(t, r, &target);
+	return target.name;
 }
 
-const void *xtable_target_data(const struct xtable *t, const struct xtable_rule *r, size_t *len)
+bool xtable_is_goto(const struct xtable *t, const struct xtable_rule *r)
 {
-	const struct xt_entry_target *target = rule_target(t, r);
+	const struct ipt_entry *v4 = xtable_bytes(t, r);
+	const struct ip6t_entry *v6 = xtable_bytes(t, r);
 
-	*len = target->u.target_size - sizeof(*target);
-	return target->data;
+	return t->family == ADDR_V4 ? v4->ip.flags & IPT_F_GOTO : v6->ipv6.flags & IP6T_F_GOTO;
 }
 
-const void *xtable_match_data(const struct xtable *t, const struct xtable_rule *r, const char *name,
-			      size_t *len)
+void xtable_each_match(const struct xtable *t, const struct xtable_rule *r,
+		       void (*each)(const struct xtable_part *match, void *data), void *data)
 {
 	const char *bytes = xtable_bytes(t, r);
 	struct rule_parts p = rule_parts(bytes, t->family);
 
 	for (size_t at = p.matches; at + sizeof(struct xt_entry_match) <= p.target;) {
 		const struct xt_entry_match *m = (const void *)(bytes + at);
+		struct xtable_part part = { .name = m->u.user.name,
+					    .revision = m->u.user.revision,
+					    .data = m->data,
+					    .len = m->u.match_size - sizeof(*m) };
 
 		if (m->u.match_size < sizeof(*m) || at + m->u.match_size > p.target)
-			break;
-		if (strcmp(m->u.user.name, name) == 0) {
-			*len = m->u.match_size - sizeof(*m);
-			return m->data;
-		}
+			return;
+		each(&part, data);
 		at += m->u.match_size;
 	}
-	return NULL;
+}
+
+/* Called for each match of a rule; keeps the comment. */
+static void find_comment(const struct xtable_part *match, void *data)
+{
+	const struct xt_comment_info *info = match->data;
+	const char **comment = data;
+
+	if (strcmp(match->name, "comment") == 0 && match->len >= sizeof(*info) &&
+	    memchr(info->comment, '\0', sizeof(info->comment)))
+		*comment = info->comment;
 }
 
 const char *xtable_comment(const struct xtable *t, const struct xtable_rule *r)
 {
-	size_t len = 0;
-	const struct xt_comment_info *info = xtable_match_data(t, r, "comment", &len);
+	const char *comment = "";
 
-	return info && len >= sizeof(*info) && memchr(info->comment, '\0', sizeof(info->comment)) ?
-		       info->comment :
-		       "";
+	xtable_each_match(t, r, find_comment, &comment);
+	return comment;
 }
 
 bool xtable_rule_equal(const struct xtable *a, const struct xtable_rule *x, const struct xtable *b,
@@ -216,20 +264,44 @@ bool xtable_equal(const struct xtable *a, const struct xtable *b)
 	return true;
 }
 
-void xtable_normalize(void *bytes, enum addr_family family, const char *target)
+/* The kernel copies a name up to its NUL; behind it is what was in libiptc's buffer before. */
+static void clear_tail(char name[XT_EXTENSION_MAXNAMELEN])
 {
-	struct rule_parts p = rule_parts(bytes, family);
-	struct ip6t_entry *v6 = bytes;
-	struct ipt_entry *v4 = bytes;
-	struct xt_standard_target *standard = (void *)((char *)bytes + p.target);
+	size_t len = strnlen(name, XT_EXTENSION_MAXNAMELEN);
 
-	if (family == ADDR_V4) {
+	memset(name + len, 0, XT_EXTENSION_MAXNAMELEN - len);
+}
+
+static void normalize_parts(uint8_t *bytes, const struct rule_parts *p)
+{
+	struct xt_entry_target *target = (void *)(bytes + p->target);
+	struct xt_entry_match *m;
+
+	for (size_t at = p->matches; at + sizeof(*m) <= p->target; at += m->u.match_size) {
+		m = (void *)(bytes + at);
+		if (m->u.match_size < sizeof(*m))
+			break;
+		clear_tail(m->u.user.name);
+	}
+	clear_tail(target->u.user.name);
+}
+
+void xtable_normalize(struct xtable *t, const struct xtable_rule *r, const char *target)
+{
+	uint8_t *bytes = t->bytes + r->offset;
+	struct rule_parts p = rule_parts(bytes, t->family);
+	struct xt_standard_target *standard = (void *)(bytes + p.target);
+	struct ip6t_entry *v6 = (void *)bytes;
+	struct ipt_entry *v4 = (void *)bytes;
+
+	if (t->family == ADDR_V4) {
 		v4->counters = (struct xt_counters){ .pcnt = 0 };
 		v4->comefrom = v4->nfcache = 0;
 	} else {
 		v6->counters = (struct xt_counters){ .pcnt = 0 };
 		v6->comefrom = v6->nfcache = 0;
 	}
+	normalize_parts(bytes, &p);
 	if (!target)
 		return;
 	memset(standard->target.u.user.name, 0, sizeof(standard->target.u.user.name));

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What becomes of proxied connections when the rules go: the same for every backend. */
+#ifndef SLUICE_DRAIN_H
+#define SLUICE_DRAIN_H
+
+#include "backend.h"
+
+/*
+ * Resets every connection that arrived on @ports, which would hang once nobody translates it; puts
+ * their number and whether the kernel can do it at all into @done. 0 or -errno with @e set.
+ */
+int drain_connections(const struct plan_ports *ports, struct backend_removed *done, struct err *e);
+
+#endif
