@@ -206,7 +206,7 @@ def test_an_outbound_connection_to_our_own_redirect_port_elsewhere_is_none(world
 def test_a_flow_that_stays_is_probed_on_both_legs(side, proxy, world):
     """Ours are the only probes on the way: balancers and conntrack on it must see some."""
     def probing():
-        ss = world.pod.run(["ss", "-tnoHp", "state", "established"]).stdout
+        ss = world.pod.run(["ss", "-tnoHp", "state", "established"])
         return [line for line in ss.splitlines()
                 if "sluice-worker" in line and "timer:(keepalive" in line]
 
