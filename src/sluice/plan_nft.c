@@ -3,7 +3,7 @@
 #include "plan_print.h"
 
 /* The generation that a fresh `sluice apply` starts with. */
-#define NFT_GENERATION 1
+#define NFT_GENERATION 1u
 
 static void print_nft_set(const struct plan_set *s, FILE *to)
 {
