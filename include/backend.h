@@ -8,6 +8,7 @@
 
 struct backend_options {
 	uint32_t lock_timeout_ms; /* how long to wait for the lock of iptables */
+	bool keep_connections;	  /* remove: another backend translates them from now on */
 };
 
 /* What apply did. */
@@ -15,6 +16,9 @@ struct backend_applied {
 	bool changed;	    /* false: it was all there already */
 	bool overtaken;	    /* somebody changed the rules between our change and the proof */
 	bool counters_lost; /* the kernel took the rules but not others' counters */
+	bool replaced;	    /* the other backend held a plan, which is gone */
+	bool other_unseen;  /* the other backend may hold one: it cannot be looked at */
+	const struct backend *by;
 	size_t rules;
 	size_t sets, elements; /* of all sets together; 0 where the backend has none */
 };
@@ -28,11 +32,12 @@ struct backend_removed {
 };
 
 struct backend {
-	const char *name; /* as --backend takes it */
+	const char *name; /* for users: "nftables" */
 
 	/*
-	 * Makes the kernel hold @p, and proves it by reading it back. 0 or -errno with @e set;
-	 * after a failure the old state stands.
+	 * Makes the kernel hold @p, and proves it by reading it back. 0 or -errno with @e set,
+	 * -EOPNOTSUPP when the kernel was built without what that takes. After a failure the old
+	 * state stands.
 	 */
 	int (*apply)(const struct plan *p, const struct backend_options *o,
 		     struct backend_applied *done, struct err *e);
@@ -43,14 +48,41 @@ struct backend {
 	 */
 	int (*remove)(const struct backend_options *o, struct backend_removed *done, struct err *e);
 
+	/*
+	 * Stops hearing heartbeats, while those heard count on; another backend hears them then. 0
+	 * or -errno with @e set. NULL: it hears nothing that the other would not have heard before.
+	 */
+	int (*hush)(const struct backend_options *o, struct err *e);
+
 	/* Returns the number of differences, each told to @report, or -errno with @e set. */
 	long (*check)(const struct plan *p, compare_report *report, void *data, struct err *e);
 
 	/*
 	 * Whether there is anything of ours; asking changes nothing. 1, 0, or -errno with @e set:
-	 * -EACCES where this user may not know.
+	 * -EACCES where this user may not know, -EOPNOTSUPP where the kernel cannot hold any.
 	 */
 	int (*present)(struct err *e);
 };
+
+/*
+ * The commands on the backend of choice. With BACKEND_AUTO: apply takes nftables, or the legacy
+ * tables where the kernel lacks what nftables needs; check takes the one that holds our rules,
+ * remove both. Nothing is ever opened just to see whether it is there.
+ *
+ * Theory of Operation: whichever carries the plan now, the other one may still hold an older plan.
+ * apply takes that out once the new one is in place and has heard a heartbeat: until then both
+ * redirect, so that no connection finds neither. Connections live on, since the translation of a
+ * connection is conntrack's and needs any rule, not the old one.
+ */
+int backend_apply(enum backend_choice choice, const struct plan *p, const struct backend_options *o,
+		  struct backend_applied *done, struct err *e);
+
+/* As the backends' own; of two that held rules, counts and ports add up. */
+int backend_remove(enum backend_choice choice, const struct backend_options *o,
+		   struct backend_removed *done, struct err *e);
+
+/* As the backends' own; rules that the other backend holds are a difference too. */
+long backend_check(enum backend_choice choice, const struct plan *p, compare_report *report,
+		   void *data, struct err *e);
 
 #endif

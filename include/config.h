@@ -51,9 +51,19 @@ enum fail_mode {
 	FAIL_MODE_COUNT,
 };
 
+/* What carries the rules: see backend.h. */
+enum backend_choice {
+	BACKEND_AUTO, /* nftables, or the legacy tables where the kernel lacks what it takes */
+	BACKEND_NFT,
+	BACKEND_IPTABLES,
+	BACKEND_CHOICE_COUNT,
+};
+
 enum plan_format {
 	PLAN_FORMAT_TEXT,
 	PLAN_FORMAT_NFT,
+	PLAN_FORMAT_IPTABLES,
+	PLAN_FORMAT_IP6TABLES,
 	PLAN_FORMAT_JSON,
 	PLAN_FORMAT_COUNT,
 };
@@ -76,6 +86,9 @@ struct config {
 
 	unsigned fail;		       /* enum fail_mode */
 	uint32_t heartbeat_timeout_ms; /* how long the kernel believes in a beat */
+
+	unsigned backend;	  /* enum backend_choice */
+	uint32_t lock_timeout_ms; /* how long to wait for the lock of iptables */
 
 	unsigned format;   /* enum plan_format */
 	const char *netns; /* PID or path; borrowed; NULL: the current one */

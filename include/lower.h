@@ -11,8 +11,8 @@
  * What comes behind a list (where a packet goes that is not in it, or, for a list of includes,
  * that is in it) stands in a chain of its own, the next segment: SLUICE_OUTBOUND.2.
  *
- * Every chain is ours by its name, SLUICE_*. A rule is tagged with its row of the contract: by a
- * comment or, in a tree, by the name of its chain: SLUICE_out-cidr-excl.17.
+ * Every chain is ours by its name, SLUICE_*. A rule that decides is tagged with its row of the
+ * contract: by a comment or, in a tree, by the name of its chain: SLUICE_out-cidr-excl.17.
  *
  * Pure: borrows from the plan, which must outlive it.
  */

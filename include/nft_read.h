@@ -9,7 +9,8 @@
 /*
  * Reads our table, or that there is none (@out->exists), as of one generation; starts again while
  * somebody changes things meanwhile. @out is the caller's to finish, also after a failure. 0, or
- * -errno with @e set: -EPERM without CAP_NET_ADMIN, -EBUSY when the state would not hold still.
+ * -errno with @e set: -EPERM without CAP_NET_ADMIN, -EOPNOTSUPP without nf_tables, -EBUSY when the
+ * state would not hold still.
  */
 int nft_read(struct nl_socket *nl, struct ruleset *out, struct err *e);
 

@@ -14,6 +14,9 @@
 int nft_write(struct nl_socket *nl, const struct ruleset *want, const struct ruleset *have,
 	      struct err *e);
 
+/* Flushes one of our chains, as of @generation. As nft_write(). */
+int nft_write_flush(struct nl_socket *nl, uint32_t generation, const char *chain, struct err *e);
+
 /* Deletes our table, as of @generation. As nft_write(). */
 int nft_write_delete(struct nl_socket *nl, uint32_t generation, struct err *e);
 

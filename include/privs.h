@@ -11,15 +11,15 @@
 #include "error.h"
 
 enum privs_need {
-	PRIVS_NONE,    /* plan, help, version */
-	PRIVS_NETLINK, /* what programs or reads nftables */
+	PRIVS_NONE,   /* plan, help, version */
+	PRIVS_KERNEL, /* what programs or reads the kernel's rules */
 };
 
 /*
  * First rung, before any input is parsed.
  *
- * Should: keep CAP_NET_ADMIN, where @need says so, and what entering a namespace takes
- * (CAP_SYS_ADMIN, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH) where @netns says so; forbid gaining
+ * Should: keep CAP_NET_ADMIN and CAP_NET_RAW, where @need says so, and what entering a namespace
+ * takes (CAP_SYS_ADMIN, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH) where @netns says so; forbid gaining
  * anything by exec. Mustn't: look at the input beyond the command's name and whether there is a
  * --netns.
  */
@@ -28,10 +28,10 @@ int privs_start(enum privs_need need, bool netns, struct err *e);
 /*
  * Second rung, in the right namespace.
  *
- * Should: keep CAP_NET_ADMIN alone.
- * Mustn't: open files, from here on.
+ * Should: keep CAP_NET_ADMIN alone or, where @legacy tables may be used, CAP_NET_RAW besides.
+ * Mustn't: open files, from here on, but the lock of iptables and what /proc tells of its tables.
  */
-int privs_joined(struct err *e);
+int privs_joined(bool legacy, struct err *e);
 
 /*
  * Last rung, when the kernel has been asked all there is to ask.

@@ -22,6 +22,13 @@ def world():
         w.close()
 
 
+@pytest.fixture(params=["nft", "iptables"])
+def backend(request, world):
+    """Every `sluice` in the pod, unless told otherwise, uses this one."""
+    world.pod.environment["SLUICE_BACKEND"] = request.param
+    return request.param
+
+
 @pytest.fixture(params=[4, 6], ids=["ipv4", "ipv6"])
 def family(request):
     return request.param

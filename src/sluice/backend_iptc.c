@@ -327,7 +327,7 @@ static int read_all(struct tables *have, struct err *e)
 }
 
 /* Under the lock: the connections, then nat, then the heartbeat. */
-static int remove_locked(struct backend_removed *done, struct err *e)
+static int remove_locked(bool keep_connections, struct backend_removed *done, struct err *e)
 {
 	struct transaction tx = { .counters_lost = false };
 	struct tables have, nothing;
@@ -339,7 +339,7 @@ static int remove_locked(struct backend_removed *done, struct err *e)
 	for (unsigned f = 0; f < ADDR_FAMILY_COUNT; f++)
 		decode_xt_ports(&have.each[LOWER_NAT][f], &done->ports);
 	if (rc > 0) {
-		rc = end_connections(&tx, &have, done, e);
+		rc = keep_connections ? 0 : end_connections(&tx, &have, done, e);
 		if (rc == 0)
 			rc = replace_all(&tx, &nothing, true, e);
 		if (rc < 0)
@@ -362,7 +362,7 @@ static int iptc_remove(const struct backend_options *o, struct backend_removed *
 	if (rc <= 0)
 		return rc; /* without a lock for nothing */
 	lock = lock_take(o->lock_timeout_ms, e);
-	return lock < 0 ? lock : remove_locked(done, e);
+	return lock < 0 ? lock : remove_locked(o->keep_connections, done, e);
 }
 
 static int iptc_present(struct err *e)
@@ -382,7 +382,7 @@ static int iptc_present(struct err *e)
 }
 
 const struct backend backend_iptc = {
-	.name = "iptables",
+	.name = "the legacy tables",
 	.apply = iptc_apply,
 	.remove = iptc_remove,
 	.check = iptc_check,

@@ -2,10 +2,10 @@
 /* The nftables backend: see backend_nft.h. */
 #include "backend_nft.h"
 
+#include "drain.h"
 #include "encode_nft.h"
 #include "nft_read.h"
 #include "nft_write.h"
-#include "sock_destroy.h"
 
 #include <errno.h>
 #include <linux/netlink.h>
@@ -105,17 +105,39 @@ static int prove(struct nl_socket *nl, const struct change *c, bool *overtaken, 
 	return differences < 0 ? (int)differences : 0;
 }
 
-int backend_nft_apply(const struct plan *p, struct backend_applied *done, struct err *e)
+/*
+ * What failed because this kernel was built without it becomes -EOPNOTSUPP: no netlink bus, no
+ * nf_tables behind it, or not that expression, chain type or attribute.
+ */
+static int explain_lack(int rc, struct err *e)
+{
+	switch (rc) {
+	case -EPROTONOSUPPORT:
+	case -EAFNOSUPPORT:
+	case -ENOENT:
+	case -EOPNOTSUPP:
+		err_wrap(e, "nftables of this kernel cannot carry the plan");
+		return e->code = -EOPNOTSUPP;
+	default:
+		return rc;
+	}
+}
+
+static int nft_apply(const struct plan *p, const struct backend_options *o,
+		     struct backend_applied *done, struct err *e)
 {
 	struct nl_socket *nl = nl_socket_new(NETLINK_NETFILTER, e);
 	struct change c;
 	int rc;
 
-	*done = (struct backend_applied){ .changed = false };
+	(void)o;
+	*done = (struct backend_applied){ .rules = plan_rule_count(p), .sets = p->set_count };
 	if (!nl)
-		return e->code;
+		return explain_lack(e->code, e);
 	rc = change(nl, p, &c, e);
-	if (rc == 0 && c.wrote)
+	if (rc < 0)
+		rc = explain_lack(rc, e);
+	else if (c.wrote)
 		rc = prove(nl, &c, &done->overtaken, e);
 	done->changed = c.wrote;
 	for (size_t i = 0; i < c.want.set_count; i++)
@@ -125,7 +147,7 @@ int backend_nft_apply(const struct plan *p, struct backend_applied *done, struct
 	return rc;
 }
 
-long backend_nft_check(const struct plan *p, compare_report *report, void *data, struct err *e)
+static long nft_check(const struct plan *p, compare_report *report, void *data, struct err *e)
 {
 	struct ruleset have = { .exists = false }, want = { .exists = false };
 	struct nl_socket *nl = nl_socket_new(NETLINK_NETFILTER, e);
@@ -158,28 +180,6 @@ static int anchor(struct nl_socket *nl, const struct plan_ports *ports, struct e
 	return rc;
 }
 
-static int destroy_connections(struct backend_removed *done, struct err *e)
-{
-	const struct {
-		uint16_t first, last;
-	} ranges[] = {
-		{ done->ports.inbound_first, done->ports.inbound_last },
-		{ done->ports.outbound, done->ports.outbound },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(ranges); i++) {
-		long n = ranges[i].first ? sock_destroy(ranges[i].first, ranges[i].last, e) : 0;
-
-		if (n == -EOPNOTSUPP)
-			done->cannot_destroy = true;
-		else if (n < 0)
-			return (int)n;
-		else
-			done->destroyed += (size_t)n;
-	}
-	return 0;
-}
-
 /* Deletes the table, whatever has become of it meanwhile. */
 static int delete_table(struct nl_socket *nl, struct err *e)
 {
@@ -206,10 +206,10 @@ static int end_connections(struct nl_socket *nl, struct backend_removed *done, s
 	if (!done->ports.inbound_first && !done->ports.outbound)
 		return 0;
 	rc = anchor(nl, &done->ports, e);
-	return rc < 0 ? rc : destroy_connections(done, e);
+	return rc < 0 ? rc : drain_connections(&done->ports, done, e);
 }
 
-int backend_nft_remove(struct backend_removed *done, struct err *e)
+static int nft_remove(const struct backend_options *o, struct backend_removed *done, struct err *e)
 {
 	struct nl_socket *nl = nl_socket_new(NETLINK_NETFILTER, e);
 	struct ruleset have = { .exists = false };
@@ -217,15 +217,63 @@ int backend_nft_remove(struct backend_removed *done, struct err *e)
 
 	*done = (struct backend_removed){ .existed = false };
 	if (!nl)
-		return e->code;
+		return explain_lack(e->code, e);
 	rc = nft_read(nl, &have, e);
+	if (rc < 0)
+		rc = explain_lack(rc, e);
 	done->existed = have.exists;
 	done->ports = ruleset_redirect_ports(&have);
 	ruleset_fini(&have);
-	if (rc == 0 && done->existed)
+	if (rc == 0 && done->existed && !o->keep_connections)
 		rc = end_connections(nl, done, e);
 	if (rc == 0 && done->existed)
 		rc = delete_table(nl, e);
 	nl_socket_free(nl);
 	return rc;
 }
+
+/* Flushes the heartbeat, as often as somebody gets in between. */
+static int nft_hush(const struct backend_options *o, struct err *e)
+{
+	struct nl_socket *nl = nl_socket_new(NETLINK_NETFILTER, e);
+	struct ruleset have = { .exists = false };
+	int rc = nl ? -ERESTART : e->code;
+
+	(void)o;
+	for (unsigned try = 0; rc == -ERESTART && try < COMMIT_TRIES; try++) {
+		const char *chain = plan_chain_name(PLAN_CHAIN_HEARTBEAT);
+
+		rc = nft_read(nl, &have, e);
+		if (rc == 0 && ruleset_find_chain(&have, chain))
+			rc = nft_write_flush(nl, have.generation, chain, e);
+		ruleset_fini(&have);
+	}
+	nl_socket_free(nl);
+	return rc == -ERESTART ? err_set(e, -EBUSY,
+					 "something else here keeps rewriting its nftables rules")
+			       : rc;
+}
+
+static int nft_present(struct err *e)
+{
+	struct nl_socket *nl = nl_socket_new(NETLINK_NETFILTER, e);
+	struct ruleset have = { .exists = false };
+	int rc;
+
+	if (!nl)
+		return explain_lack(e->code, e);
+	rc = nft_read(nl, &have, e);
+	rc = rc < 0 ? explain_lack(rc, e) : have.exists;
+	ruleset_fini(&have);
+	nl_socket_free(nl);
+	return rc;
+}
+
+const struct backend backend_nft = {
+	.name = "nftables",
+	.apply = nft_apply,
+	.remove = nft_remove,
+	.check = nft_check,
+	.hush = nft_hush,
+	.present = nft_present,
+};

@@ -2,7 +2,9 @@
 /* The commands, each from a configuration to the kernel and one line about it. */
 #include "commands.h"
 
+#include "backend_iptc.h"
 #include "backend_nft.h"
+#include "decode_xt.h"
 #include "log.h"
 #include "netns.h"
 #include "plan_print.h"
@@ -13,7 +15,7 @@ static int enter(const struct config *c, struct err *e)
 {
 	int rc = c->netns ? netns_enter(c->netns, e) : 0;
 
-	return rc < 0 ? rc : privs_joined(e);
+	return rc < 0 ? rc : privs_joined(c->backend != BACKEND_NFT, e);
 }
 
 /* "inbound to 9211-9226, outbound to 9001". */
@@ -27,25 +29,48 @@ static void print_redirects(const struct config *c)
 	putchar('\n');
 }
 
+static struct backend_options options_of(const struct config *c)
+{
+	return (struct backend_options){ .lock_timeout_ms = c->lock_timeout_ms };
+}
+
+static void print_applied(const struct config *c, const struct backend_applied *done)
+{
+	printf("sluice: %s: %zu rules", done->changed ? "applied" : "nothing to change",
+	       done->rules);
+	if (done->changed && done->by == &backend_nft)
+		printf(", %zu sets of %zu ranges", done->sets, done->elements);
+	if (done->by != &backend_nft)
+		printf(" in %s", done->by->name);
+	if (done->replaced)
+		printf(" in place of those in %s",
+		       (done->by == &backend_nft ? &backend_iptc : &backend_nft)->name);
+	printf(", ");
+	print_redirects(c);
+}
+
 static int apply(const struct config *c, const struct plan *p, struct err *e)
 {
-	struct backend_applied done = { .changed = false };
+	struct backend_options o = options_of(c);
+	struct backend_applied done;
 	int rc = enter(c, e);
 
 	if (rc == 0)
-		rc = backend_nft_apply(p, &done, e);
+		rc = backend_apply(c->backend, p, &o, &done, e);
 	if (rc == 0)
 		rc = privs_end(e);
 	if (rc < 0)
 		return rc;
 	if (done.overtaken)
 		log_warn("the rules were changed again by somebody else right after");
-	if (done.changed)
-		printf("sluice: applied: %zu rules, %zu sets of %zu ranges, ", plan_rule_count(p),
-		       p->set_count, done.elements);
-	else
-		printf("sluice: nothing to change: %zu rules, ", plan_rule_count(p));
-	print_redirects(c);
+	if (done.counters_lost)
+		log_warn(
+			"the kernel refused to set the counters of others' rules: they start at 0");
+	if (done.other_unseen)
+		log_warn(
+			"without CAP_NET_RAW nobody can see whether the legacy tables here hold an "
+			"older plan");
+	print_applied(c, &done);
 	return EXIT_DONE;
 }
 
@@ -63,10 +88,11 @@ int command_apply(const struct config *c, struct err *e)
 int command_remove(const struct config *c, struct err *e)
 {
 	struct backend_removed done = { .existed = false };
+	struct backend_options o = options_of(c);
 	int rc = enter(c, e);
 
 	if (rc == 0)
-		rc = backend_nft_remove(&done, e);
+		rc = backend_remove(c->backend, &o, &done, e);
 	if (rc == 0)
 		rc = privs_end(e);
 	if (rc < 0)
@@ -82,19 +108,35 @@ int command_remove(const struct config *c, struct err *e)
 	return EXIT_DONE;
 }
 
+static int print_plan(const struct plan *p, enum plan_format format, struct err *e)
+{
+	switch (format) {
+	case PLAN_FORMAT_TEXT:
+		plan_print_text(p, stdout);
+		return 0;
+	case PLAN_FORMAT_NFT:
+		plan_print_nft(p, stdout);
+		return 0;
+	case PLAN_FORMAT_IPTABLES:
+		return decode_xt_print(p, ADDR_V4, stdout, e);
+	case PLAN_FORMAT_IP6TABLES:
+		return decode_xt_print(p, ADDR_V6, stdout, e);
+	case PLAN_FORMAT_JSON:
+		plan_print_json(p, stdout);
+		return 0;
+	case PLAN_FORMAT_COUNT:
+		break;
+	}
+	return 0;
+}
+
 int command_plan(const struct config *c, struct err *e)
 {
-	static void (*const print[])(const struct plan *, FILE *) = {
-		[PLAN_FORMAT_TEXT] = plan_print_text,
-		[PLAN_FORMAT_NFT] = plan_print_nft,
-		[PLAN_FORMAT_JSON] = plan_print_json,
-	};
 	struct plan p;
 	int rc = plan_build(&p, c, e);
 
-	_Static_assert(ARRAY_SIZE(print) == PLAN_FORMAT_COUNT, "a printer for each format");
 	if (rc == 0)
-		print[c->format](&p, stdout);
+		rc = print_plan(&p, c->format, e);
 	plan_fini(&p);
 	return rc;
 }
@@ -110,7 +152,7 @@ static int check(const struct config *c, const struct plan *p, struct err *e)
 	long differences = enter(c, e);
 
 	if (differences == 0)
-		differences = backend_nft_check(p, print_difference, NULL, e);
+		differences = backend_check(c->backend, p, print_difference, NULL, e);
 	if (differences < 0)
 		return (int)differences;
 	if (privs_end(e) < 0)

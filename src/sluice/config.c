@@ -13,6 +13,7 @@ void config_init(struct config *c)
 		.inbound = true,
 		.outbound = true,
 		.heartbeat_timeout_ms = 300,
+		.lock_timeout_ms = 5000,
 	};
 }
 

@@ -111,10 +111,23 @@ static int option_fail(void *field, struct span value, struct err *e)
 
 static int option_format(void *field, struct span value, struct err *e)
 {
-	static const char *const words[] = { "text", "nft", "json" };
+	static const char *const words[] = { "text", "nft", "iptables", "ip6tables", "json" };
 
 	_Static_assert(ARRAY_SIZE(words) == PLAN_FORMAT_COUNT, "a word for each");
 	return parse_word(value, words, ARRAY_SIZE(words), field, e);
+}
+
+static int option_backend(void *field, struct span value, struct err *e)
+{
+	static const char *const words[] = { "auto", "nft", "iptables" };
+
+	_Static_assert(ARRAY_SIZE(words) == BACKEND_CHOICE_COUNT, "a word for each");
+	return parse_word(value, words, ARRAY_SIZE(words), field, e);
+}
+
+static int option_lock_timeout(void *field, struct span value, struct err *e)
+{
+	return parse_duration_ms(value, 1, 600000, field, e);
 }
 
 static int option_beat_timeout(void *field, struct span value, struct err *e)
@@ -200,9 +213,18 @@ static const struct option options[] = {
 	VALUE("heartbeat-timeout", "TIME", "300ms",
 	      "how long after the proxy's last heartbeat it counts as alive: 20ms to 60s",
 	      option_beat_timeout, heartbeat_timeout_ms),
-	ROW("format", "text|nft|json", "text",
-	    "a table to read, a file for 'nft -f', or JSON for programs", OPTION_VALUE,
-	    COMMAND_PLAN, true, option_format, format),
+	ROW("backend", "auto|nft|iptables", "auto",
+	    "nftables, the legacy tables of iptables, or (auto) these only where the kernel lacks "
+	    "what nftables needs",
+	    OPTION_VALUE, COMMAND_APPLY | COMMAND_REMOVE | COMMAND_CHECK, false, option_backend,
+	    backend),
+	ROW("lock-timeout", "TIME", "5s", "how long to wait for the lock of iptables: 1ms to 10m",
+	    OPTION_VALUE, COMMAND_APPLY | COMMAND_REMOVE, false, option_lock_timeout,
+	    lock_timeout_ms),
+	ROW("format", "text|nft|iptables|ip6tables|json", "text",
+	    "a table to read, a file for 'nft -f', files for 'iptables-legacy-restore -n' and its "
+	    "ip6tables twin, or JSON for programs",
+	    OPTION_VALUE, COMMAND_PLAN, true, option_format, format),
 	ROW("netns", "PID|PATH", NULL,
 	    "work in the network namespace of this process, or in the one at this path",
 	    OPTION_VALUE, COMMAND_APPLY | COMMAND_REMOVE | COMMAND_PLAN | COMMAND_CHECK, true,

@@ -88,7 +88,7 @@ static void add_rule(struct lowering *l, const struct lower_rule *made)
 		c->capacity = capacity;
 	}
 	c->rules[c->count] = *made;
-	c->rules[c->count++].comment = !c->node;
+	c->rules[c->count++].comment &= !c->node;
 }
 
 /* "SLUICE_OUTBOUND", "SLUICE_OUTBOUND.2". */
@@ -341,7 +341,7 @@ static void lower_list(struct lowering *l, const struct plan_match *m, const str
 
 static void lower_rule(struct lowering *l, const struct plan_rule *from)
 {
-	struct lower_rule r = { .row = from->row };
+	struct lower_rule r = { .row = from->row, .comment = true };
 	const struct plan_match *with_set = NULL;
 	unsigned field = 0;
 

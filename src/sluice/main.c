@@ -27,13 +27,13 @@ static int command_version(const struct config *c, struct err *e)
 static int command_help(const struct config *c, struct err *e);
 
 static const struct command commands[] = {
-	{ "apply", COMMAND_APPLY, PRIVS_NETLINK, command_apply,
+	{ "apply", COMMAND_APPLY, PRIVS_KERNEL, command_apply,
 	  "redirect new connections to the proxy" },
-	{ "remove", COMMAND_REMOVE, PRIVS_NETLINK, command_remove,
+	{ "remove", COMMAND_REMOVE, PRIVS_KERNEL, command_remove,
 	  "take the redirect out, and reset what goes through it" },
 	{ "plan", COMMAND_PLAN, PRIVS_NONE, command_plan,
 	  "print the rules that the options lead to; change nothing" },
-	{ "check", COMMAND_CHECK, PRIVS_NETLINK, command_check,
+	{ "check", COMMAND_CHECK, PRIVS_KERNEL, command_check,
 	  "compare the kernel with the plan" },
 	{ "version", COMMAND_VERSION, PRIVS_NONE, command_version, "print the version" },
 	{ "help", COMMAND_HELP, PRIVS_NONE, command_help,

@@ -72,6 +72,9 @@ static int ask(struct reader *rd, struct request *r, nl_callback *cb, const char
 		return err_set(rd->e, code,
 			       "the kernel does not let us read nftables: CAP_NET_ADMIN is needed "
 			       "in the user namespace that owns this network namespace");
+	/* What nfnetlink_rcv_msg() answers when nobody has registered for the message. */
+	if (code == -EINVAL)
+		return err_set(rd->e, -EOPNOTSUPP, "there is no nf_tables in this kernel");
 	return err_sys(rd->e, code, "cannot read %s of nftables", what);
 }
 

@@ -177,6 +177,23 @@ int nft_write(struct nl_socket *nl, const struct ruleset *want, const struct rul
 	return rc;
 }
 
+/* nft: flush chain inet sluice heartbeat */
+int nft_write_flush(struct nl_socket *nl, uint32_t generation, const char *chain, struct err *e)
+{
+	struct nl_batch *b = nl_batch_new(nl, generation, e);
+	struct nlmsghdr *nlh;
+	int rc;
+
+	if (!b)
+		return e->code;
+	nlh = nl_batch_add(b, NFT_MSG_DELRULE, 0, label("rules of", chain));
+	mnl_attr_put_strz(nlh, NFTA_RULE_TABLE, PLAN_TABLE);
+	mnl_attr_put_strz(nlh, NFTA_RULE_CHAIN, chain);
+	rc = nl_batch_commit(b, e);
+	nl_batch_free(b);
+	return rc;
+}
+
 int nft_write_delete(struct nl_socket *nl, uint32_t generation, struct err *e)
 {
 	struct nl_batch *b = nl_batch_new(nl, generation, e);

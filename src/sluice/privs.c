@@ -30,9 +30,9 @@ static int keep_only(uint64_t keep, struct err *e)
 
 int privs_start(enum privs_need need, bool netns, struct err *e)
 {
-	uint64_t keep = need == PRIVS_NETLINK ? BIT(CAP_NET_ADMIN) : 0;
+	uint64_t keep = need == PRIVS_KERNEL ? BIT(CAP_NET_ADMIN) | BIT(CAP_NET_RAW) : 0;
 
-	if (need == PRIVS_NETLINK && netns)
+	if (need == PRIVS_KERNEL && netns)
 		keep |= BIT(CAP_SYS_ADMIN) | BIT(CAP_SYS_PTRACE) | BIT(CAP_DAC_READ_SEARCH);
 	/* #syscalls prctl */
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
@@ -40,9 +40,9 @@ int privs_start(enum privs_need need, bool netns, struct err *e)
 	return keep_only(keep, e);
 }
 
-int privs_joined(struct err *e)
+int privs_joined(bool legacy, struct err *e)
 {
-	return keep_only(BIT(CAP_NET_ADMIN), e);
+	return keep_only(BIT(CAP_NET_ADMIN) | (legacy ? BIT(CAP_NET_RAW) : 0), e);
 }
 
 int privs_end(struct err *e)

@@ -52,6 +52,7 @@ class Netns:
     """A network namespace; of the running process's user namespace unless `fd` is given."""
 
     def __init__(self, fd=None):
+        self.environment = {}  # of programs of ours that are run here
         if fd is None:
             home = _current()
             try:

@@ -40,7 +40,8 @@ class Result:
 def sluice(netns, *args, status=DONE, env=None, pass_fds=(), **identity):
     """Runs `sluice ARGS` in a namespace; fails unless it exits with `status` (None: any)."""
     done = subprocess.run([SLUICE, *args], capture_output=True, text=True, timeout=60,
-                          check=False, stdin=subprocess.DEVNULL, env=environment(env),
+                          check=False, stdin=subprocess.DEVNULL,
+                          env=environment({**netns.environment, **(env or {})}),
                           pass_fds=pass_fds, preexec_fn=child_setup(netns, **identity))
     result = Result(done.returncode, done.stdout, done.stderr)
     assert status is None or result.status == status, (args, result)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The redirect contract, row by row: configuration, connection, expected verdict.
 
-Every row runs over IPv4 and IPv6 by a real connection. DIRECT: the socket that was addressed
+Every row runs on both backends, over IPv4 and IPv6, by a real connection. DIRECT: the socket that was addressed
 answers. REDIRECTED: the proxy's listener answers and knows the original destination. REFUSED: the
 client gets a reset to its SYN.
 """
@@ -13,6 +13,8 @@ from lib.sluice import sluice
 from lib.witness import Beat
 from lib.world import (ANY, CLIENT, CLIENT_OTHER, LOOPBACK, OUTSIDE, OUTSIDE_FAR, OUTSIDE_NEAR,
                        POD, POD_NET1)
+
+pytestmark = pytest.mark.usefixtures("backend")
 
 DIRECT, REDIRECTED, REFUSED = "direct", "redirected", "refused"
 NET1_OUTSIDE = {4: "10.78.0.1", 6: "fd78::1"}
