@@ -2,6 +2,7 @@
 """Bytes in are bytes out: by checksum, both ways, with slow readers and half-closes."""
 import socket
 import threading
+import time
 
 import pytest
 
@@ -143,3 +144,57 @@ def test_many_small_messages_keep_their_order(side, family, proxy, world):
             while len(answer) < n:
                 answer += s.recv(1 << 16)
             assert answer == message
+
+
+def http_messages(start, size, chunk):
+    """Three messages: bodies in chunks, by length, in chunks; an observer reads them all."""
+    data = pattern(size, 3)
+    parts = [start, b"Transfer-Encoding: chunked\r\n\r\n"]
+    for at in range(0, size, chunk):
+        piece = data[at:at + chunk]
+        parts.append(b"%x\r\n%b\r\n" % (len(piece), piece))
+    chunked = b"".join([*parts, b"0\r\n\r\n"])
+    return [chunked, start + b"Content-Length: %d\r\n\r\n" % size + data, chunked]
+
+
+def read_exactly(s, size, slow):
+    got = bytearray()
+    while len(got) < size:
+        data = s.recv(min(1 << 16, size - len(got)))
+        assert data, "an early end"
+        got += data
+        if slow:
+            time.sleep(0.003)
+    return digest(got)
+
+
+@pytest.mark.parametrize("slow", ["client", "server"])
+@pytest.mark.parametrize("chunk", [1000, 40000])
+def test_http_bodies_with_a_slow_reader(side, proxy, slow, chunk, world):
+    """Bytes that the observer looks at go another way through the proxy than those it skips."""
+    size = 2 * MIB
+    requests = http_messages(b"POST / HTTP/1.1\r\nHost: a\r\n", size, chunk)
+    responses = http_messages(b"HTTP/1.1 200 OK\r\n", size, chunk)
+    got = []
+
+    def serve(s):
+        if slow == "server":
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 17)
+        for request, response in zip(requests, responses, strict=True):
+            got.append(read_exactly(s, len(request), slow == "server"))
+            s.sendall(response)
+
+    server = world.keep(Server(side.server, 4, PORT, serve))
+    with side.connect(4, PORT) as s:
+        if slow == "client":
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 17)
+        for request, response in zip(requests, responses, strict=True):
+            s.sendall(request)
+            assert read_exactly(s, len(response), slow == "client") == digest(response)
+    server.wait()
+    assert got == [digest(r) for r in requests]
+    m = proxy.settled(side.direction)
+    assert m.sum(f"{side.http}_request_duration_seconds_count") == 3
+    assert m.sum(f"{side.http}_request_body_size_bytes_sum") == 3 * size
+    assert m.sum(f"{side.http}_response_body_size_bytes_sum") == 3 * size
+    assert m.sum("sluice_observer_lost_total") == 0

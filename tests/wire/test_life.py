@@ -11,7 +11,7 @@ import time
 import pytest
 
 from lib.proc import alive, children, wait_until
-from lib.servers import Load
+from lib.servers import Load, Server
 from lib.sluice import sluice
 from lib.witness import ask
 from lib.world import ANY, CLIENT, POD
@@ -220,23 +220,26 @@ def test_it_keeps_no_privilege(start_proxy):
 
 
 def test_the_collision_with_a_transparent_listener(world, start_proxy, family):
+    """One source port towards eight ports, all open at once, through the proxy."""
     sluice(world.pod, "apply", "--heartbeat-timeout=20s")
     proxy = start_proxy("--transparent=on", "--heartbeat-timeout=20s", caps=["net_raw"])
     proxy.wait_armed()
-    w = world.witness()
     ports = range(80, 88)
     for port in ports:
-        w.listen(ANY[family], port)
-    for source in range(40000, 40020):
-        opened_now = []
+        world.keep(Server(world.pod, family, port,
+                          lambda s, port=port: (s.sendall(str(port).encode()), s.recv(1))))
+    opened = []
+    for source in range(40000, 40010):
         for port in ports:
-            s = world.client.socket(family)
+            s = world.keep(world.client.socket(family))
             s.setsockopt(1, 2, 1)  # SO_REUSEADDR
             s.bind((ANY[family], source))
             s.settimeout(5)
             s.connect((POD[family], port))
-            opened_now.append(s)
-        for s in opened_now:
-            with s, s.makefile("rb") as f:
-                assert b'"by": "app"' in f.readline()
-    assert proxy.settled(opened=160).sum("sluice_connections_opened_total") == 160
+            opened.append((s, port))
+    for s, port in opened:
+        assert s.recv(10) == str(port).encode()
+    assert proxy.metrics().sum("sluice_connections_active") == 80
+    for s, _ in opened:
+        s.close()
+    assert proxy.settled(opened=80).sum("sluice_connections_closed_total", outcome="closed") == 80
