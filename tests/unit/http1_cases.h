@@ -55,6 +55,8 @@ struct http1_case {
 /* Of a GET after which the thread is lost. */
 #define GET_LOST(reason) "is http1\n+GET\n-GET\nlost " reason "\nis tcp\n"
 #define TEN		 "0123456789"
+#define ZEROS		 "0000000000"
+#define HUNDRED_ZEROS	 ZEROS ZEROS ZEROS ZEROS ZEROS ZEROS ZEROS ZEROS ZEROS ZEROS
 #define HUNDRED		 TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
 
 static const struct http1_case http1_cases[] = {
@@ -189,6 +191,10 @@ static const struct http1_case http1_cases[] = {
 	     CLIENT("\r\n\n\r\nOPTIONS * HTTP/1.1\nHost : h\n\n\r\nGET /a b c HTTP/1.1  \r\n\r\n"),
 	     SERVER("HTTP/1.1 200 OK\nContent-Length :2\n\nok\r\n\r\n"
 		    "HTTP/1.1   200\r\nContent-Length: 2\r\n\r\nok")),
+	CASE("seven blanks behind the version", GET_OK,
+	     CLIENT("GET / HTTP/1.1       \r\nHost: h\r\n\r\n"), OK),
+	CASE("eight blanks behind the version", "is tcp\n",
+	     CLIENT("GET / HTTP/1.1        \r\nHost: h\r\n\r\n"), OK),
 	CASE("methods",
 	     "is http1\n+_OTHER\n+_OTHER\n+_OTHER\n+QUERY\n"
 	     "-_OTHER\n_OTHER 1.1 '' 418 req=0 resp=0 ok\n"
@@ -202,6 +208,15 @@ static const struct http1_case http1_cases[] = {
 	     CLIENT("GET / HTTP/1.1\r\n folded at once\r\nHost: h\r\nX: a\r\n b\r\n\tc: d\r\n: "
 		    "empty\r\n"
 		    "no colon\r\nContent-Lengthy: 9\r\nContent-Length-: 9\r\nY: \xff\x01\r\n\r\n"),
+	     OK),
+	CASE("a fold after a length, but of another field",
+	     "is http1\n+PUT\n-PUT\nPUT 1.1 '' 200 req=3 resp=2 ok\n",
+	     CLIENT("PUT / HTTP/1.1\r\nContent-Length: 3\r\nAccept: a\r\n b\r\n\r\nabc"), OK),
+	CASE("a length in a line of exactly what is kept",
+	     "is http1\n+PUT\n-PUT\nPUT 1.1 '' 200 req=3 resp=2 ok\n",
+	     CLIENT("PUT / HTTP/1.1\r\nContent-Length:00000000" HUNDRED_ZEROS HUNDRED_ZEROS
+			    HUNDRED_ZEROS HUNDRED_ZEROS ZEROS ZEROS ZEROS ZEROS ZEROS ZEROS ZEROS
+				    ZEROS "000000003\r\n\r\nabc"),
 	     OK),
 	CASE("same length again", "is http1\n+PUT\n-PUT\nPUT 1.1 '' 200 req=3 resp=2 ok\n",
 	     CLIENT("PUT / HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 3, 3\r\n\r\nabc"), OK),

@@ -144,6 +144,12 @@ static void test_times(void **state)
 	assert_int_equal(v.last.first_byte, 0);
 	assert_int_equal(v.last.ended, 160);
 	assert_non_null(strstr(v.text, "GET 1.1 '' 0 req=0 resp=0 no_response\n-GET\nGET"));
+	observer_init(&o, &events_sink, &v, false);
+	feed(&o, WAY_TO_SERVER, "GET / HTTP/1.1\r\n\r\n", 170);
+	observer_end(&o, WAY_TO_CLIENT, OBSERVER_FIN, 180);
+	observer_fini(&o, 190);
+	assert_int_equal(v.last.started, 170);
+	assert_int_equal(v.last.ended, 180);
 	events_fini(&v);
 }
 
@@ -274,6 +280,40 @@ static void test_long_lines(void **state)
 		assert_string_equal(v.text, "+GET\n-GET\nlost header_too_large\nis tcp\n");
 		observer_fini(&o, 2);
 		events_fini(&v);
+	}
+}
+
+/* Many short fields are as bad as one long one, and the bound is exact. */
+static void test_long_heads(void **state)
+{
+	static const char start[] = "GET / HTTP/1.1\r\n", line[] = "X-Field: 0123456\r\n";
+	const size_t fits = (HTTP1_HEAD_MAX - (sizeof(start) - 1) - 2) / (sizeof(line) - 1);
+	struct events v = { 0 };
+	struct observer o;
+
+	(void)state;
+	for (size_t more = 0; more < 2; more++) {
+		size_t n = fits + more, len = sizeof(start) - 1;
+		char *head = malloc(len + n * (sizeof(line) - 1) + 2);
+
+		assert_non_null(head);
+		memcpy(head, start, len);
+		for (size_t i = 0; i < n; i++, len += sizeof(line) - 1)
+			memcpy(head + len, line, sizeof(line) - 1);
+		memcpy(head + len, "\r\n", 2);
+		for (int whole = 0; whole < 2; whole++) {
+			observer_init(&o, &events_sink, &v, false);
+			events_feed(&o, WAY_TO_SERVER, SPAN(head, len + 2), whole ? SIZE_MAX : 7,
+				    false, 1);
+			observer_fini(&o, 2);
+			assert_string_equal(v.text,
+					    more ? "is http1\n+GET\n-GET\n"
+						   "lost header_too_large\nis tcp\n"
+						 : "is http1\n+GET\n-GET\n"
+						   "GET 1.1 '' 0 req=0 resp=0 no_response\n");
+			events_fini(&v);
+		}
+		free(head);
 	}
 }
 

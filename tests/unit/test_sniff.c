@@ -41,7 +41,7 @@ static const struct {
 	{ WAY_TO_CLIENT, { "220 mail\r\n", 10 }, SNIFF_TCP },
 	{ WAY_TO_CLIENT, { "HTTP/1.1 200 OK\r\n", 17 }, SNIFF_TCP },
 	{ WAY_TO_CLIENT, { "\0\0\x12\x04\0\0\0\0\0", 9 }, SNIFF_OPEN },
-	{ WAY_TO_CLIENT, { "\0\0\x11\x04\0\0\0\0\0", 9 }, SNIFF_TCP }, /* not of 6 bytes each */
+	{ WAY_TO_CLIENT, { "\0\0\x14\x04\0\0\0\0\0", 9 }, SNIFF_TCP }, /* not of 6 bytes each */
 	{ WAY_TO_CLIENT, { "\0\x40\0\x04\0\0\0\0\0", 9 }, SNIFF_TCP }, /* too long */
 	{ WAY_TO_CLIENT, { "\0\0\0\x04\x01\0\0\0\0", 9 }, SNIFF_TCP }, /* an acknowledgement */
 	{ WAY_TO_CLIENT, { "\0\0\0\x04\0\0\0\0\x01", 9 }, SNIFF_TCP }, /* of a stream */
