@@ -149,6 +149,7 @@ static void test_overflow(void **state)
 	assert_true(exposition_sum(&x, "sluice_bytes_total") == 500000);
 	assert_true(exposition_sum(&x, "sluice_connection_duration_seconds_count") == 50000);
 	assert_true(exposition_sum(&x, "sluice_observer_lost_total") == LOST_REASON_COUNT);
+	assert_true(exposition_value(&x, "sluice_observer_lost_total{reason=\"bad_chunk\"}") == 1);
 	assert_true(exposition_value(&x,
 				     "sluice_bytes_total{direction=\"inbound\",way=\"to_client\","
 				     "protocol=\"_OTHER\",server_port=\"_OTHER\"}") > 0);
