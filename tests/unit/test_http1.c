@@ -325,6 +325,7 @@ int main(void)
 		cmocka_unit_test(test_times),	      cmocka_unit_test(test_time_of_kept_bytes),
 		cmocka_unit_test(test_skip_amounts),  cmocka_unit_test(test_off),
 		cmocka_unit_test(test_deep_pipeline), cmocka_unit_test(test_long_lines),
+		cmocka_unit_test(test_long_heads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
