@@ -87,7 +87,45 @@ enum lost_reason {
 	LOST_AMBIGUOUS_LENGTH, /* Content-Length and Transfer-Encoding, or two lengths */
 	LOST_UNEXPECTED_RESPONSE,
 	LOST_OUT_OF_MEMORY,
+	LOST_BAD_FRAME,	       /* HTTP/2: a frame that RFC 9113 forbids here */
+	LOST_BAD_HEADER_BLOCK, /* HPACK: a decoding error */
+	LOST_HEADER_TABLE,     /* HPACK: a table larger than we keep */
 	LOST_REASON_COUNT,
+};
+
+/* A call's grpc-status: the codes of gRPC, in their order. */
+enum rpc_status {
+	RPC_OK,
+	RPC_CANCELLED,
+	RPC_UNKNOWN,
+	RPC_INVALID_ARGUMENT,
+	RPC_DEADLINE_EXCEEDED,
+	RPC_NOT_FOUND,
+	RPC_ALREADY_EXISTS,
+	RPC_PERMISSION_DENIED,
+	RPC_RESOURCE_EXHAUSTED,
+	RPC_FAILED_PRECONDITION,
+	RPC_ABORTED,
+	RPC_OUT_OF_RANGE,
+	RPC_UNIMPLEMENTED,
+	RPC_INTERNAL,
+	RPC_UNAVAILABLE,
+	RPC_DATA_LOSS,
+	RPC_UNAUTHENTICATED,
+	RPC_STATUS_MISSING, /* none was sent: never to be taken for OK */
+	RPC_STATUS_COUNT,
+};
+
+/* The newest version that a ClientHello offers. */
+enum tls_version {
+	TLS_VERSION_NONE,
+	TLS_VERSION_SSL3,
+	TLS_VERSION_1_0,
+	TLS_VERSION_1_1,
+	TLS_VERSION_1_2,
+	TLS_VERSION_1_3,
+	TLS_VERSION_OTHER,
+	TLS_VERSION_COUNT,
 };
 
 extern const char *const direction_names[DIRECTION_COUNT];
@@ -98,6 +136,8 @@ extern const char *const http_version_names[HTTP_VERSION_COUNT];
 extern const char *const outcome_names[OUTCOME_COUNT];
 extern const char *const error_type_names[ERROR_TYPE_COUNT];
 extern const char *const lost_reason_names[LOST_REASON_COUNT];
+extern const char *const rpc_status_names[RPC_STATUS_COUNT]; /* MISSING prints as "" */
+extern const char *const tls_version_names[TLS_VERSION_COUNT];
 
 /* Methods are case-sensitive (RFC 9110 sect. 9.1); an unknown one is HTTP_METHOD_OTHER. */
 enum http_method http_method_of(struct span token);

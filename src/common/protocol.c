@@ -31,10 +31,44 @@ const char *const error_type_names[] = { "", "", "no_response", "reset", "cancel
 _Static_assert(ARRAY_SIZE(error_type_names) == ERROR_TYPE_COUNT, "a name for each");
 
 const char *const lost_reason_names[] = {
-	"header_too_large", "too_many_requests", "bad_request",		"bad_response",
-	"bad_chunk",	    "ambiguous_length",	 "unexpected_response", "out_of_memory",
+	"header_too_large",
+	"too_many_requests",
+	"bad_request",
+	"bad_response",
+	"bad_chunk",
+	"ambiguous_length",
+	"unexpected_response",
+	"out_of_memory",
+	"bad_frame",
+	"bad_header_block",
+	"header_table_too_large",
 };
 _Static_assert(ARRAY_SIZE(lost_reason_names) == LOST_REASON_COUNT, "a name for each");
+
+const char *const rpc_status_names[] = {
+	"OK",
+	"CANCELLED",
+	"UNKNOWN",
+	"INVALID_ARGUMENT",
+	"DEADLINE_EXCEEDED",
+	"NOT_FOUND",
+	"ALREADY_EXISTS",
+	"PERMISSION_DENIED",
+	"RESOURCE_EXHAUSTED",
+	"FAILED_PRECONDITION",
+	"ABORTED",
+	"OUT_OF_RANGE",
+	"UNIMPLEMENTED",
+	"INTERNAL",
+	"UNAVAILABLE",
+	"DATA_LOSS",
+	"UNAUTHENTICATED",
+	"",
+};
+_Static_assert(ARRAY_SIZE(rpc_status_names) == RPC_STATUS_COUNT, "a name for each");
+
+const char *const tls_version_names[] = { "", "ssl3", "1.0", "1.1", "1.2", "1.3", "_OTHER" };
+_Static_assert(ARRAY_SIZE(tls_version_names) == TLS_VERSION_COUNT, "a name for each");
 
 enum http_method http_method_of(struct span token)
 {
