@@ -32,6 +32,10 @@ enum metric {
 	METRIC_HTTP_SERVER_ACTIVE, /* gauge */
 	METRIC_HTTP_CLIENT_ACTIVE,
 	METRIC_HTTP_FIRST_BYTE,	    /* histogram, ns in */
+	METRIC_RPC_SERVER_DURATION, /* histogram, ns in */
+	METRIC_RPC_CLIENT_DURATION,
+	METRIC_RPC_MESSAGES,	    /* counter */
+	METRIC_TLS_HANDSHAKES,	    /* counter */
 	METRIC_CONNECTIONS_OPENED,  /* counter */
 	METRIC_CONNECTIONS_ACTIVE,  /* gauge */
 	METRIC_CONNECTIONS_CLOSED,  /* counter */
@@ -57,22 +61,26 @@ struct metric_key {
 	uint8_t direction; /* enum direction */
 	uint8_t way;	   /* enum way */
 	uint8_t method;	   /* enum http_method */
-	uint8_t version;   /* enum http_version */
+	uint8_t version;   /* enum http_version, or enum tls_version */
 	uint8_t protocol;  /* enum protocol */
 	uint8_t outcome;   /* enum outcome */
 	uint8_t error;	   /* enum error_type */
 	uint8_t lost;	   /* enum lost_reason */
 	uint8_t reserved;
-	uint16_t status; /* HTTP status; 0: none */
+	uint16_t status; /* HTTP status, 0: none; or enum rpc_status */
 	uint16_t port;	 /* server_port; 0: not printed */
 	uint16_t reserved2;
-	uint32_t name; /* server_address, from metrics_name() */
+	uint32_t name;	 /* server_address or sni, from metrics_name() */
+	uint32_t detail; /* rpc_method or alpn, likewise */
 };
 
 /* Whose names fill the table of names: each kind has its own bound. */
 enum metric_name_kind {
 	METRIC_NAME_ADDRESS, /* an address that a flow went to */
 	METRIC_NAME_HOST,    /* from Host or :authority: a client may invent these */
+	METRIC_NAME_SNI,     /* from a ClientHello: these too */
+	METRIC_NAME_WORD,    /* from a ClientHello's protocols, spelt as it is */
+	METRIC_NAME_METHOD,  /* package.Service/Method, spelt as it is */
 	METRIC_NAME_KIND_COUNT,
 };
 
@@ -94,7 +102,8 @@ struct metrics_shard *metrics_shard_new(struct metrics *m, struct err *e);
 
 /*
  * The id of @name, the same in all threads. Lower-cased; characters outside [a-z0-9.:-] or more
- * than 253 of them make it METRIC_NAME_OTHER, as does a full table of that kind. An empty name is
+ * than 253 of them make it METRIC_NAME_OTHER, as does a full table of that kind. WORD and METHOD
+ * are not lower-cased, and may hold [A-Za-z0-9._/$+-]. An empty name is
  * METRIC_NAME_NONE. The first call for a name in a thread takes a lock, later ones do not.
  */
 uint32_t metrics_name(struct metrics_shard *s, struct span name, enum metric_name_kind kind);

@@ -28,6 +28,13 @@ enum metric_label {
 	LABEL_ADDRESS,
 	LABEL_PORT,
 	LABEL_ERROR,
+	LABEL_RPC_SYSTEM, /* "grpc" */
+	LABEL_RPC_METHOD,
+	LABEL_RPC_STATUS,
+	LABEL_RPC_ERROR, /* as LABEL_ERROR, a status is printed by its name */
+	LABEL_SNI,
+	LABEL_ALPN,
+	LABEL_TLS_VERSION,
 	LABEL_COUNT,
 };
 

@@ -15,21 +15,46 @@
 #define SLUICE_OBSERVER_H
 
 #include "http1.h"
+#include "http2.h"
 #include "protocol.h"
 #include "sniff.h"
+#include "tls_hello.h"
 
 /* One finished request, as the metrics want it. */
 struct http_exchange {
 	enum http_method method;
 	enum http_version version; /* of the request */
 	uint16_t status;	   /* final response's; 0: there was none */
-	enum error_type error;	   /* NO_RESPONSE, RESET or NONE; the sink judges statuses */
+	enum error_type error;	   /* NO_RESPONSE, RESET, CANCELLED or NONE; the sink
+				    * judges statuses */
 	struct span host;	   /* Host without its port, or the target's own; may be empty;
 				    * valid during the call only */
 	uint64_t started;	   /* request's first byte */
 	uint64_t first_byte;	   /* final response's first byte; 0: none */
 	uint64_t ended;		   /* response's last byte, or the flow's end */
 	uint64_t request_body, response_body; /* bytes of content, without chunk framing */
+};
+
+/* One finished gRPC call. */
+struct rpc_call {
+	struct span method;	/* "package.Service/Method", or empty: none that we know; valid
+				 * during the call only, as is host */
+	struct span host;	/* :authority without its port; may be empty */
+	enum rpc_status status; /* RPC_STATUS_MISSING: none was sent */
+	enum error_type error;	/* NO_RESPONSE, RESET, CANCELLED, MISSING or NONE; the sink
+				 * judges statuses */
+	uint64_t started;	/* request's first byte */
+	uint64_t first_byte;	/* response's first byte; 0: none */
+	uint64_t ended;		/* response's last byte, the reset, or the flow's end */
+	uint64_t messages[WAY_COUNT]; /* whole ones */
+	uint64_t bytes[WAY_COUNT];    /* of content, messages and their prefixes */
+};
+
+/* What a TLS client says in its ClientHello. The spans are valid during the call only. */
+struct tls_client {
+	struct span sni;  /* a host's name in lower case, or empty */
+	struct span alpn; /* the protocol that it likes best, or empty */
+	enum tls_version version;
 };
 
 /* What observers tell; @ctx is the flow's. Called from within observer_data() and _end(). */
@@ -39,6 +64,8 @@ struct observer_sink {
 	/* A request began (+1) or ended in whatever way (-1). */
 	void (*active)(void *ctx, enum http_method method, int change);
 	void (*exchange)(void *ctx, const struct http_exchange *x);
+	void (*call)(void *ctx, const struct rpc_call *call);
+	void (*tls)(void *ctx, const struct tls_client *client);
 	void (*lost)(void *ctx, enum lost_reason reason);
 };
 
@@ -47,9 +74,12 @@ struct observer {
 	void *ctx;
 	uint8_t protocol; /* enum protocol */
 	bool off;	  /* nothing is looked at: from the start, or after the end */
+	bool hello;	  /* TLS: the ClientHello is still being read */
 	struct sniff sniff;
 	union {
 		struct http1 http1;
+		struct http2 *http2;  /* owned; UNKNOWN: a server's first bytes may be its own */
+		struct tls_hello tls; /* while `hello` */
 	};
 };
 

@@ -31,10 +31,11 @@ static uint32_t key_hash(const struct metric_key *key)
 {
 	uint64_t a, b, h;
 
-	_Static_assert(sizeof(*key) == 20, "two words and the name");
+	_Static_assert(sizeof(*key) == 24, "two words and two names");
 	memcpy(&a, key, sizeof(a));
 	memcpy(&b, (const char *)key + sizeof(a), sizeof(b));
-	h = (a ^ (b << 29 | b >> 35) ^ key->name * 0xd6e8feb86659fd93u) * 0x9e3779b97f4a7c15u;
+	h = key->name * 0xd6e8feb86659fd93u ^ key->detail * 0xa0761d6478bd642fu;
+	h = (a ^ (b << 29 | b >> 35) ^ h) * 0x9e3779b97f4a7c15u;
 	h = (h ^ h >> 32) * 0xd6e8feb86659fd93u;
 	return (uint32_t)(h >> 32);
 }

@@ -74,6 +74,29 @@ const struct metric_info metric_infos[] = {
 		"From a request's first byte to the first of its response.",
 		METRIC_HISTOGRAM, &seconds, { LABEL_DIRECTION, LABEL_PORT },
 	},
+	[METRIC_RPC_SERVER_DURATION] = {
+		"rpc_server_call_duration_seconds",
+		"gRPC calls to this service, from the first byte to the last of the answer.",
+		METRIC_HISTOGRAM, &seconds,
+		{ LABEL_RPC_SYSTEM, LABEL_RPC_METHOD, LABEL_RPC_STATUS, LABEL_PORT, LABEL_RPC_ERROR },
+	},
+	[METRIC_RPC_CLIENT_DURATION] = {
+		"rpc_client_call_duration_seconds",
+		"gRPC calls of this service, from the first byte to the last of the answer.",
+		METRIC_HISTOGRAM, &seconds,
+		{ LABEL_RPC_SYSTEM, LABEL_RPC_METHOD, LABEL_RPC_STATUS, LABEL_ADDRESS, LABEL_PORT,
+		  LABEL_RPC_ERROR },
+	},
+	[METRIC_RPC_MESSAGES] = {
+		"sluice_rpc_messages_total", "Messages of finished gRPC calls.",
+		METRIC_COUNTER, NULL, { LABEL_DIRECTION, LABEL_WAY, LABEL_RPC_METHOD },
+	},
+	[METRIC_TLS_HANDSHAKES] = {
+		"sluice_tls_handshakes_total",
+		"ClientHellos read; version is the newest that the client offers.",
+		METRIC_COUNTER, NULL,
+		{ LABEL_DIRECTION, LABEL_SNI, LABEL_ALPN, LABEL_TLS_VERSION, LABEL_PORT },
+	},
 	[METRIC_CONNECTIONS_OPENED] = {
 		"sluice_connections_opened_total", "Connections accepted.",
 		METRIC_COUNTER, NULL, { LABEL_DIRECTION, LABEL_PORT },

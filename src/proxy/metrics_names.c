@@ -81,6 +81,14 @@ static char name_char(char c)
 	return 0;
 }
 
+/* What methods of gRPC and protocols of ALPN are made of, in any case. 0: something else. */
+static char word_char(char c)
+{
+	if ((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z'))
+		return c;
+	return c && strchr("._/$+-", c) ? c : 0;
+}
+
 /* The slot that holds @text, or the empty one where it would go. */
 static _Atomic(struct metric_name *) *find(const struct metric_names *n, struct span text,
 					   uint32_t hash)
@@ -125,12 +133,14 @@ uint32_t metric_names_id(struct metric_names *n, struct span name, enum metric_n
 	char lower[NAME_MAX_LEN];
 	uint32_t hash = 2166136261u; /* FNV-1a */
 
+	char (*fold)(char) = kind >= METRIC_NAME_WORD ? word_char : name_char;
+
 	if (!name.len)
 		return METRIC_NAME_NONE;
 	if (name.len > sizeof(lower))
 		return METRIC_NAME_OTHER;
 	for (size_t i = 0; i < name.len; i++) {
-		lower[i] = name_char(name.ptr[i]);
+		lower[i] = fold(name.ptr[i]);
 		if (!lower[i])
 			return METRIC_NAME_OTHER;
 		hash = (hash ^ (unsigned char)lower[i]) * 16777619u;

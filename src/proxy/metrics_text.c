@@ -138,6 +138,13 @@ static const char *const label_names[] = {
 	[LABEL_ADDRESS] = "server_address",
 	[LABEL_PORT] = "server_port",
 	[LABEL_ERROR] = "error_type",
+	[LABEL_RPC_SYSTEM] = "rpc_system_name",
+	[LABEL_RPC_METHOD] = "rpc_method",
+	[LABEL_RPC_STATUS] = "rpc_response_status_code",
+	[LABEL_RPC_ERROR] = "error_type",
+	[LABEL_SNI] = "sni",
+	[LABEL_ALPN] = "alpn",
+	[LABEL_TLS_VERSION] = "version",
 };
 _Static_assert(ARRAY_SIZE(label_names) == LABEL_COUNT, "a name for each");
 
@@ -160,11 +167,14 @@ static struct span label_value(const struct metrics *m, const struct metric_key 
 		return span_str(lost_reason_names[key->lost]);
 	case LABEL_SCHEME:
 		return SPAN_LIT("http");
+	case LABEL_RPC_SYSTEM:
+		return SPAN_LIT("grpc");
 	default:
 		break;
 	}
 	if (key->reserved == KEY_OVERFLOW)
-		return label == LABEL_ERROR ? SPAN_LIT("") : SPAN_LIT("_OTHER");
+		return label == LABEL_ERROR || label == LABEL_RPC_ERROR ? SPAN_LIT("")
+									: SPAN_LIT("_OTHER");
 	switch (label) {
 	case LABEL_PROTOCOL:
 		return span_str(protocol_names[key->protocol]);
@@ -177,6 +187,7 @@ static struct span label_value(const struct metrics *m, const struct metric_key 
 	case LABEL_VERSION:
 		return span_str(http_version_names[key->version]);
 	case LABEL_ADDRESS:
+	case LABEL_SNI:
 		return metric_names_text(&m->names, key->name);
 	case LABEL_PORT:
 		return number(text, key->port);
@@ -184,6 +195,17 @@ static struct span label_value(const struct metrics *m, const struct metric_key 
 		if (key->error == ERROR_STATUS)
 			return number(text, key->status);
 		return span_str(error_type_names[key->error]);
+	case LABEL_RPC_METHOD:
+	case LABEL_ALPN:
+		return metric_names_text(&m->names, key->detail);
+	case LABEL_RPC_STATUS:
+		return span_str(rpc_status_names[key->status]);
+	case LABEL_RPC_ERROR:
+		if (key->error == ERROR_STATUS)
+			return span_str(rpc_status_names[key->status]);
+		return span_str(error_type_names[key->error]);
+	case LABEL_TLS_VERSION:
+		return span_str(tls_version_names[key->version]);
 	default:
 		return SPAN_LIT("");
 	}

@@ -164,6 +164,62 @@ static void on_exchange(void *ctx, const struct http_exchange *x)
 	observe(r, &key, x->response_body);
 }
 
+/* OpenTelemetry's rule for gRPC: these are a server's fault; for a client all but OK is. */
+static bool is_fault(const struct record *r, enum rpc_status status)
+{
+	static const uint32_t faults = 1u << RPC_UNKNOWN | 1u << RPC_DEADLINE_EXCEEDED |
+				       1u << RPC_UNIMPLEMENTED | 1u << RPC_INTERNAL |
+				       1u << RPC_UNAVAILABLE | 1u << RPC_DATA_LOSS;
+
+	return r->direction == DIRECTION_INBOUND ? faults >> status & 1 : status != RPC_OK;
+}
+
+static void on_call(void *ctx, const struct rpc_call *c)
+{
+	struct record *r = ctx;
+	bool inbound = r->direction == DIRECTION_INBOUND;
+	struct metrics_shard *shard = r->recorder->shard;
+	uint32_t method = metrics_name(shard, c->method, METRIC_NAME_METHOD);
+	struct metric_key key =
+		key_of(r, inbound ? METRIC_RPC_SERVER_DURATION : METRIC_RPC_CLIENT_DURATION);
+
+	if (method == METRIC_NAME_NONE)
+		method = METRIC_NAME_OTHER;
+	if (!inbound) {
+		r->host = metrics_name(shard, c->host, METRIC_NAME_HOST);
+		key.name = server_name(r);
+	}
+	key.status = (uint16_t)c->status;
+	key.error = (uint8_t)c->error;
+	if (c->error == ERROR_NONE && is_fault(r, c->status))
+		key.error = ERROR_STATUS;
+	key.detail = method;
+	observe(r, &key, c->ended - c->started);
+	for (unsigned way = 0; way < WAY_COUNT; way++) {
+		key = (struct metric_key){
+			.metric = METRIC_RPC_MESSAGES,
+			.direction = r->direction,
+			.way = (uint8_t)way,
+			.detail = method,
+		};
+		metric_add(value_of(r, &key), (int64_t)c->messages[way]);
+	}
+}
+
+static void on_tls(void *ctx, const struct tls_client *client)
+{
+	struct record *r = ctx;
+	struct metrics_shard *shard = r->recorder->shard;
+	struct metric_key key = key_of(r, METRIC_TLS_HANDSHAKES);
+
+	key.name = metrics_name(shard, client->sni, METRIC_NAME_SNI);
+	key.detail = metrics_name(shard, client->alpn, METRIC_NAME_WORD);
+	key.version = (uint8_t)client->version;
+	metric_add(value_of(r, &key), 1);
+	if (r->direction == DIRECTION_OUTBOUND)
+		r->host = key.name;
+}
+
 static void on_lost(void *ctx, enum lost_reason reason)
 {
 	struct record *r = ctx;
@@ -176,5 +232,7 @@ const struct observer_sink record_sink = {
 	.protocol = on_protocol,
 	.active = on_active,
 	.exchange = on_exchange,
+	.call = on_call,
+	.tls = on_tls,
 	.lost = on_lost,
 };

@@ -257,7 +257,13 @@ static int init(struct worker *w, int stop_fd, struct err *e)
 	const struct proxy_config *c = w->config;
 	const struct metrics_config metrics = {
 		.max_samples = c->max_samples,
-		.max_names = { [METRIC_NAME_ADDRESS] = 1000, [METRIC_NAME_HOST] = 100 },
+		.max_names = {
+			[METRIC_NAME_ADDRESS] = 1000,
+			[METRIC_NAME_HOST] = 100,
+			[METRIC_NAME_SNI] = 100,
+			[METRIC_NAME_WORD] = 20,
+			[METRIC_NAME_METHOD] = 500,
+		},
 		.service_name = c->service_name,
 		.service_namespace = c->service_namespace,
 	};

@@ -89,6 +89,39 @@ static void on_exchange(void *ctx, const struct http_exchange *x)
 	tell(t, x->host.ptr, x->host.len);
 }
 
+static void on_call(void *ctx, const struct rpc_call *c)
+{
+	struct transcript *t = ctx;
+
+	must(c->status < RPC_STATUS_COUNT && c->error < ERROR_TYPE_COUNT);
+	must(c->started <= c->ended);
+	must(!c->first_byte || c->first_byte <= c->ended);
+	/* Without a status there is an error. */
+	must(c->status != RPC_STATUS_MISSING || c->error != ERROR_NONE);
+	tell_number(t, 5);
+	tell(t, c->method.ptr, c->method.len);
+	tell(t, c->host.ptr, c->host.len);
+	tell_number(t, c->status);
+	tell_number(t, c->error);
+	tell_number(t, c->started);
+	tell_number(t, c->first_byte);
+	tell_number(t, c->ended);
+	for (int way = 0; way < WAY_COUNT; way++) {
+		must(c->messages[way] <= c->bytes[way] / 5);
+		tell_number(t, c->messages[way]);
+		tell_number(t, c->bytes[way]);
+	}
+}
+
+static void on_tls(void *ctx, const struct tls_client *client)
+{
+	must(client->version < TLS_VERSION_COUNT);
+	tell_number(ctx, 6);
+	tell_number(ctx, client->version);
+	tell(ctx, client->sni.ptr, client->sni.len);
+	tell(ctx, client->alpn.ptr, client->alpn.len);
+}
+
 static void on_lost(void *ctx, enum lost_reason reason)
 {
 	struct transcript *t = ctx;
@@ -99,7 +132,14 @@ static void on_lost(void *ctx, enum lost_reason reason)
 	tell_number(t, reason);
 }
 
-static const struct observer_sink sink = { on_protocol, on_active, on_exchange, on_lost };
+static const struct observer_sink sink = {
+	.protocol = on_protocol,
+	.active = on_active,
+	.exchange = on_exchange,
+	.call = on_call,
+	.tls = on_tls,
+	.lost = on_lost,
+};
 
 /* As the relay does it: what need not be shown goes by unseen. */
 static void feed_spared(struct observer *o, enum way way, struct span bytes, uint64_t now)

@@ -11,6 +11,7 @@ struct events {
 	char *text; /* NUL-terminated, owned; NULL: nothing yet */
 	size_t len, capacity;
 	struct http_exchange last; /* its host is not valid */
+	struct rpc_call last_call; /* nor are its host and method */
 	int active;
 };
 
@@ -67,6 +68,27 @@ static inline void events_exchange(void *ctx, const struct http_exchange *x)
 	v->last = *x;
 }
 
+/* "call Service/Method OK host msgs=1/2 bytes=10/20 error" */
+static inline void events_call(void *ctx, const struct rpc_call *c)
+{
+	struct events *v = ctx;
+
+	events_add(v, "call %.*s %s '%.*s' msgs=%llu/%llu bytes=%llu/%llu %s\n",
+		   SPAN_FMT(c->method), rpc_status_names[c->status], SPAN_FMT(c->host),
+		   (unsigned long long)c->messages[WAY_TO_SERVER],
+		   (unsigned long long)c->messages[WAY_TO_CLIENT],
+		   (unsigned long long)c->bytes[WAY_TO_SERVER],
+		   (unsigned long long)c->bytes[WAY_TO_CLIENT],
+		   c->error ? error_type_names[c->error] : "ok");
+	v->last_call = *c;
+}
+
+static inline void events_tls(void *ctx, const struct tls_client *c)
+{
+	events_add(ctx, "tls '%.*s' '%.*s' %s\n", SPAN_FMT(c->sni), SPAN_FMT(c->alpn),
+		   tls_version_names[c->version]);
+}
+
 static inline void events_lost(void *ctx, enum lost_reason reason)
 {
 	events_add(ctx, "lost %s\n", lost_reason_names[reason]);
@@ -76,6 +98,8 @@ static const struct observer_sink events_sink = {
 	.protocol = events_protocol,
 	.active = events_active,
 	.exchange = events_exchange,
+	.call = events_call,
+	.tls = events_tls,
 	.lost = events_lost,
 };
 

@@ -16,7 +16,9 @@ static struct metrics *fresh(uint32_t samples, uint32_t addresses, uint32_t host
 {
 	struct metrics_config config = {
 		.max_samples = samples,
-		.max_names = { [METRIC_NAME_ADDRESS] = addresses, [METRIC_NAME_HOST] = hosts },
+		.max_names = { [METRIC_NAME_ADDRESS] = addresses,
+			       [METRIC_NAME_HOST] = hosts,
+			       [METRIC_NAME_METHOD] = 3 },
 	};
 	struct metrics *m = metrics_new(&config, NULL);
 
@@ -216,6 +218,16 @@ static void test_names(void **state)
 	assert_true(name(a, "third", METRIC_NAME_ADDRESS) > id);
 	assert_int_equal(name(a, "10.0.0.4", METRIC_NAME_ADDRESS), METRIC_NAME_OTHER);
 	assert_true(name(b, "third", METRIC_NAME_HOST) > id);
+	/* Methods are told apart by case, and have a bound of their own. */
+	id = name(a, "p.v1.S_x/Get", METRIC_NAME_METHOD);
+	assert_true(id > METRIC_NAME_OTHER);
+	assert_int_equal(name(b, "p.v1.S_x/Get", METRIC_NAME_METHOD), id);
+	assert_true(name(a, "p.v1.S_x/get", METRIC_NAME_METHOD) > id);
+	assert_int_equal(name(a, "S/M?x", METRIC_NAME_METHOD), METRIC_NAME_OTHER);
+	assert_int_equal(name(a, "S/M\"", METRIC_NAME_METHOD), METRIC_NAME_OTHER);
+	assert_true(name(a, "S/3", METRIC_NAME_METHOD) > id);
+	assert_int_equal(name(a, "S/4", METRIC_NAME_METHOD), METRIC_NAME_OTHER);
+	assert_int_equal(name(a, "sni.test", METRIC_NAME_SNI), METRIC_NAME_OTHER);
 	metrics_free(m);
 }
 

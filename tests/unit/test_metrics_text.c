@@ -24,7 +24,7 @@ static struct metrics *fresh(const char *service, const char *space)
 {
 	struct metrics_config config = {
 		.max_samples = 20000,
-		.max_names = { 10, 10 },
+		.max_names = { 10, 10, 10, 10, 10 },
 		.service_name = service,
 		.service_namespace = space,
 	};
@@ -37,7 +37,7 @@ static struct metrics *fresh(const char *service, const char *space)
 /* A key and the series that it prints. */
 static const struct {
 	struct metric_key key;
-	const char *name; /* server_address */
+	const char *name; /* server_address or sni; after a '|' rpc_method or alpn */
 	const char *series;
 } rows[] = {
 	{ { .metric = METRIC_HTTP_SERVER_REQUEST_DURATION,
@@ -127,6 +127,36 @@ static const struct {
 	  NULL,
 	  "sluice_bytes_total{direction=\"outbound\",way=\"to_client\",protocol=\"tls\","
 	  "server_port=\"443\"}" },
+	{ { .metric = METRIC_RPC_SERVER_DURATION,
+	    .status = RPC_DEADLINE_EXCEEDED,
+	    .error = ERROR_STATUS,
+	    .port = 80 },
+	  "|p.S/Mx",
+	  "rpc_server_call_duration_seconds_count{rpc_system_name=\"grpc\",rpc_method=\"p.S/Mx\","
+	  "rpc_response_status_code=\"DEADLINE_EXCEEDED\",server_port=\"80\","
+	  "error_type=\"DEADLINE_EXCEEDED\"}" },
+	{ { .metric = METRIC_RPC_CLIENT_DURATION, .status = RPC_OK, .port = 80 },
+	  "web.test|p.S/M",
+	  "rpc_client_call_duration_seconds_count{rpc_system_name=\"grpc\",rpc_method=\"p.S/M\","
+	  "rpc_response_status_code=\"OK\",server_address=\"web.test\",server_port=\"80\"}" },
+	{ { .metric = METRIC_RPC_CLIENT_DURATION,
+	    .status = RPC_STATUS_MISSING,
+	    .error = ERROR_MISSING,
+	    .port = 80 },
+	  "web.test|no method",
+	  "rpc_client_call_duration_seconds_count{rpc_system_name=\"grpc\",rpc_method=\"_OTHER\","
+	  "server_address=\"web.test\",server_port=\"80\",error_type=\"missing\"}" },
+	{ { .metric = METRIC_RPC_MESSAGES, .direction = DIRECTION_INBOUND, .way = WAY_TO_CLIENT },
+	  "|p.S/M",
+	  "sluice_rpc_messages_total{direction=\"inbound\",way=\"to_client\",rpc_method=\"p.S/"
+	  "M\"}" },
+	{ { .metric = METRIC_TLS_HANDSHAKES,
+	    .direction = DIRECTION_OUTBOUND,
+	    .version = TLS_VERSION_1_3,
+	    .port = 443 },
+	  "www.test|http/1.1",
+	  "sluice_tls_handshakes_total{direction=\"outbound\",sni=\"www.test\",alpn=\"http/1.1\","
+	  "version=\"1.3\",server_port=\"443\"}" },
 	{ { .metric = METRIC_OBSERVER_LOST, .lost = LOST_BAD_CHUNK },
 	  NULL,
 	  "sluice_observer_lost_total{reason=\"bad_chunk\"}" },
@@ -144,8 +174,17 @@ static void test_labels(void **state)
 		struct metric_key key = rows[i].key;
 
 		seen |= 1u << key.metric;
-		if (rows[i].name)
-			key.name = metrics_name(s, span_str(rows[i].name), METRIC_NAME_HOST);
+		if (rows[i].name) {
+			struct span name = span_str(rows[i].name), detail = { NULL, 0 };
+			const char *bar = strchr(rows[i].name, '|');
+
+			if (bar) {
+				detail = span_str(bar + 1);
+				name.len = (size_t)(bar - rows[i].name);
+			}
+			key.name = metrics_name(s, name, METRIC_NAME_HOST);
+			key.detail = metrics_name(s, detail, METRIC_NAME_METHOD);
+		}
 		if (strstr(rows[i].series, "_count{"))
 			metric_observe(metrics_histogram(s, &key), 12345);
 		else

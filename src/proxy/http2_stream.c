@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The requests of an HTTP/2 connection: see http2_stream.h. */
+#include "http2_stream.h"
+
+#include "http1_parse.h"
+#include "observer.h"
+
+/* Places of the table at first; a table of up to KEEP outlives its last stream. */
+#define SLOTS_FIRST 4u
+#define SLOTS_KEEP  8u
+
+#define NS_PER_MS 1000000u
+
+void http2_streams_init(struct http2_streams *t, const struct observer_sink *sink, void *ctx)
+{
+	*t = (struct http2_streams){ .sink = sink, .ctx = ctx, .goaway_id = UINT32_MAX };
+}
+
+/* Clients count up by two, so their streams lie side by side. */
+static unsigned home_of(const struct http2_streams *t, uint32_t id)
+{
+	return (id >> 1) & (t->capacity - 1u);
+}
+
+static struct http2_stream *find(const struct http2_streams *t, uint32_t id)
+{
+	if (!t->count || !id)
+		return NULL;
+	for (unsigned i = home_of(t, id); t->slots[i].id; i = (i + 1) & (t->capacity - 1u)) {
+		if (t->slots[i].id == id)
+			return &t->slots[i];
+	}
+	return NULL;
+}
+
+static void place(struct http2_streams *t, const struct http2_stream *s)
+{
+	unsigned i = home_of(t, s->id);
+
+	while (t->slots[i].id)
+		i = (i + 1) & (t->capacity - 1u);
+	t->slots[i] = *s;
+}
+
+/* At most three quarters are filled, so that every search ends soon. */
+static bool make_room(struct http2_streams *t)
+{
+	struct http2_streams grown = *t;
+
+	if (4u * (t->count + 1u) <= 3u * t->capacity)
+		return true;
+	grown.capacity = (uint16_t)(t->capacity ? 2u * t->capacity : SLOTS_FIRST);
+	grown.slots = calloc(grown.capacity, sizeof(*grown.slots));
+	if (!grown.slots)
+		return false;
+	for (unsigned i = 0; i < t->capacity; i++) {
+		if (t->slots[i].id)
+			place(&grown, &t->slots[i]);
+	}
+	free(t->slots);
+	*t = grown;
+	return true;
+}
+
+static void free_slots(struct http2_streams *t)
+{
+	free(t->slots);
+	t->slots = NULL;
+	t->capacity = 0;
+}
+
+/* Forgets a stream; those behind it that it kept from their place move up. */
+static void forget(struct http2_streams *t, struct http2_stream *s)
+{
+	unsigned mask = t->capacity - 1u, hole = (unsigned)(s - t->slots);
+
+	hpack_text_unref(s->path);
+	hpack_text_unref(s->host);
+	for (unsigned i = (hole + 1) & mask; t->slots[i].id; i = (i + 1) & mask) {
+		unsigned from_home = (i - home_of(t, t->slots[i].id)) & mask;
+
+		if (from_home >= ((i - hole) & mask)) {
+			t->slots[hole] = t->slots[i];
+			hole = i;
+		}
+	}
+	t->slots[hole].id = 0;
+	if (--t->count == 0 && t->capacity > SLOTS_KEEP)
+		free_slots(t);
+}
+
+static void tell_call(struct http2_streams *t, const struct http2_stream *s, enum error_type error,
+		      uint64_t ended)
+{
+	struct rpc_call call = {
+		.method = grpc_method_of(hpack_text_span(s->path)),
+		.host = http1_host_of(hpack_text_span(s->host)),
+		.status = (enum rpc_status)s->rpc_status,
+		.error = error,
+		.started = s->started,
+		.first_byte = s->first_byte,
+		.ended = ended,
+	};
+
+	for (int way = 0; way < WAY_COUNT; way++) {
+		call.messages[way] = s->messages[way].count;
+		call.bytes[way] = s->bytes[way];
+	}
+	if (call.status == RPC_STATUS_MISSING && error == ERROR_NONE)
+		call.error = ERROR_MISSING;
+	t->sink->call(t->ctx, &call);
+}
+
+static void tell_exchange(struct http2_streams *t, const struct http2_stream *s,
+			  enum error_type error, uint64_t ended)
+{
+	struct http_exchange x = {
+		.method = (enum http_method)s->method,
+		.version = HTTP_VERSION_2,
+		.status = s->status,
+		.error = error,
+		.host = http1_host_of(hpack_text_span(s->host)),
+		.started = s->started,
+		.first_byte = s->first_byte,
+		.ended = ended,
+		.request_body = s->bytes[WAY_TO_SERVER],
+		.response_body = s->status ? s->bytes[WAY_TO_CLIENT] : 0,
+	};
+
+	t->sink->active(t->ctx, x.method, -1);
+	t->sink->exchange(t->ctx, &x);
+}
+
+static void tell(struct http2_streams *t, struct http2_stream *s, enum error_type error,
+		 uint64_t ended)
+{
+	/* An end without a beginning: what came was no final response. */
+	if (error == ERROR_NONE && !s->status) {
+		error = ERROR_NO_RESPONSE;
+		s->rpc_status = RPC_STATUS_MISSING;
+	}
+	if (s->grpc)
+		tell_call(t, s, error, ended);
+	else
+		tell_exchange(t, s, error, ended);
+	forget(t, s);
+}
+
+/* The first request says what the flow speaks. */
+static void tell_protocol(struct http2_streams *t, bool grpc)
+{
+	if (t->told)
+		return;
+	t->told = true;
+	t->sink->protocol(t->ctx, grpc ? PROTOCOL_GRPC : PROTOCOL_HTTP2);
+}
+
+static struct http2_stream *add(struct http2_streams *t, const struct http2_stream *s)
+{
+	if (!make_room(t))
+		return NULL;
+	place(t, s);
+	t->count++;
+	return find(t, s->id);
+}
+
+/* A new request. NULL: lost, for the reason @why. */
+static struct http2_stream *open_stream(struct http2_streams *t, uint32_t id,
+					struct http2_head *head, enum lost_reason *why)
+{
+	struct http2_stream new = {
+		.id = id,
+		.timeout = head->timeout,
+		.method = head->method ? head->method : HTTP_METHOD_OTHER,
+		.rpc_status = RPC_STATUS_MISSING,
+		.grpc = head->grpc,
+		.started = head->started,
+	};
+	struct http2_stream *s;
+
+	t->last_id = id;
+	if (t->count == HTTP2_STREAMS_MAX) {
+		*why = LOST_TOO_MANY_REQUESTS;
+		return NULL;
+	}
+	s = add(t, &new);
+	if (!s) {
+		*why = LOST_OUT_OF_MEMORY;
+		return NULL;
+	}
+	s->path = take_ptr(&head->path);
+	s->host = take_ptr(&head->host);
+	tell_protocol(t, s->grpc);
+	if (!s->grpc)
+		t->sink->active(t->ctx, (enum http_method)s->method, 1);
+	return s;
+}
+
+bool http2_streams_adopt(struct http2_streams *t, const struct http2_upgrade *u)
+{
+	size_t len = MIN(u->host.len, HPACK_TEXT_MAX);
+	struct http2_stream s = {
+		.id = 1,
+		.method = (uint8_t)u->method,
+		.rpc_status = RPC_STATUS_MISSING,
+		.done[WAY_TO_SERVER] = true,
+		.started = u->started,
+		.bytes[WAY_TO_SERVER] = u->body,
+	};
+
+	s.host = malloc(sizeof(*s.host) + len);
+	if (!s.host)
+		return false;
+	s.host->refs = 1;
+	s.host->len = (uint8_t)len;
+	if (len)
+		memcpy(s.host->text, u->host.ptr, len);
+	if (!add(t, &s)) {
+		hpack_text_unref(s.host);
+		return false;
+	}
+	t->last_id = 1;
+	tell_protocol(t, false);
+	return true;
+}
+
+static void request_head(struct http2_streams *t, struct http2_stream *s, bool end, uint64_t now)
+{
+	if (s->id > t->goaway_id)
+		tell(t, s, ERROR_NO_RESPONSE, now);
+	else if (end)
+		http2_streams_end(t, WAY_TO_SERVER, s->id, now);
+}
+
+static void response_head(struct http2_streams *t, struct http2_stream *s,
+			  const struct http2_head *head, bool end, uint64_t now)
+{
+	bool first = !s->status;
+
+	if (s->done[WAY_TO_CLIENT])
+		return;
+	/* Interim responses are no responses (RFC 9110 sect. 15.2); trailers have no status. */
+	if (first && head->status >= 200) {
+		s->status = head->status;
+		s->first_byte = head->started;
+	}
+	if (end) {
+		s->rpc_status = head->rpc_status;
+		http2_streams_end(t, WAY_TO_CLIENT, s->id, now);
+	} else if (first && s->method == HTTP_METHOD_CONNECT && s->status >= 200 &&
+		   s->status < 300) {
+		/* A tunnel from here on: what it carries is no content of this exchange. */
+		tell(t, s, ERROR_NONE, now);
+	}
+}
+
+bool http2_streams_head(struct http2_streams *t, enum way way, uint32_t id, struct http2_head *head,
+			bool end, uint64_t now, enum lost_reason *why)
+{
+	struct http2_stream *s = find(t, id);
+
+	if (way == WAY_TO_CLIENT) {
+		if (s)
+			response_head(t, s, head, end, now);
+		return true;
+	}
+	/* Clients open odd streams, and each but once; other blocks are trailers, or too late. */
+	if (!s && (id & 1) && id > t->last_id) {
+		s = open_stream(t, id, head, why);
+		if (!s)
+			return false;
+	}
+	if (s)
+		request_head(t, s, end, now);
+	return true;
+}
+
+bool http2_streams_look(const struct http2_streams *t, uint32_t id)
+{
+	const struct http2_stream *s = find(t, id);
+
+	return s && s->grpc;
+}
+
+void http2_streams_content(struct http2_streams *t, enum way way, uint32_t id, const char *bytes,
+			   size_t len)
+{
+	struct http2_stream *s = find(t, id);
+
+	if (!s || s->done[way])
+		return;
+	s->bytes[way] += len;
+	if (s->grpc && bytes)
+		grpc_messages_feed(&s->messages[way], SPAN(bytes, len));
+}
+
+void http2_streams_end(struct http2_streams *t, enum way way, uint32_t id, uint64_t now)
+{
+	struct http2_stream *s = find(t, id);
+
+	if (!s || s->done[way])
+		return;
+	s->done[way] = true;
+	if (way == WAY_TO_CLIENT)
+		s->ended = now;
+	if (s->done[WAY_TO_SERVER] && s->done[WAY_TO_CLIENT])
+		tell(t, s, ERROR_NONE, s->ended);
+}
+
+/*
+ * Whether a call's time had run out when it was reset. The client's clock began before we saw the
+ * request, and grpc-timeout is rounded to few digits: hence the tolerance.
+ */
+static bool deadline_passed(const struct http2_stream *s, uint64_t now)
+{
+	uint64_t timeout = (uint64_t)s->timeout * NS_PER_MS;
+	uint64_t tolerance = timeout / 32 + 5u * NS_PER_MS;
+
+	return s->grpc && s->timeout && now - s->started + tolerance >= timeout;
+}
+
+void http2_streams_reset(struct http2_streams *t, enum way way, uint32_t id, uint32_t code,
+			 uint64_t now)
+{
+	struct http2_stream *s = find(t, id);
+
+	if (!s)
+		return;
+	if (s->done[WAY_TO_CLIENT]) {
+		/* The answer is whole, and ends the rest of the request (RFC 9113 sect. 8.1). */
+		tell(t, s, ERROR_NONE, s->ended);
+	} else if (deadline_passed(s, now)) {
+		s->rpc_status = RPC_DEADLINE_EXCEEDED;
+		tell_call(t, s, ERROR_NONE, now);
+		forget(t, s);
+	} else if (way == WAY_TO_SERVER && code == HTTP2_CANCEL) {
+		tell(t, s, ERROR_CANCELLED, now);
+	} else {
+		tell(t, s, ERROR_RESET, now);
+	}
+}
+
+void http2_streams_goaway(struct http2_streams *t, uint32_t last_id, uint64_t now)
+{
+	t->goaway_id = MIN(t->goaway_id, last_id);
+	/* Forgetting a stream moves only streams behind it, into its place too. */
+	for (unsigned i = 0; i < t->capacity; i++) {
+		while (t->capacity && t->slots[i].id > t->goaway_id)
+			tell(t, &t->slots[i], ERROR_NO_RESPONSE, now);
+	}
+}
+
+void http2_streams_close(struct http2_streams *t, uint64_t now)
+{
+	tell_protocol(t, false);
+	for (unsigned i = 0; i < t->capacity; i++) {
+		while (t->capacity && t->slots[i].id) {
+			struct http2_stream *s = &t->slots[i];
+			uint64_t ended = now;
+
+			if (t->server_ended && s->started <= t->server_ended)
+				ended = t->server_ended;
+			if (s->done[WAY_TO_CLIENT])
+				tell(t, s, ERROR_NONE, s->ended);
+			else
+				tell(t, s, s->status ? ERROR_RESET : ERROR_NO_RESPONSE, ended);
+		}
+	}
+	free_slots(t);
+}
+
+void http2_streams_lost(struct http2_streams *t)
+{
+	for (unsigned i = 0; i < t->capacity; i++) {
+		while (t->capacity && t->slots[i].id) {
+			struct http2_stream *s = &t->slots[i];
+
+			if (s->done[WAY_TO_CLIENT]) {
+				tell(t, s, ERROR_NONE, s->ended);
+				continue;
+			}
+			if (!s->grpc)
+				t->sink->active(t->ctx, (enum http_method)s->method, -1);
+			forget(t, s);
+		}
+	}
+	free_slots(t);
+}

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The HTTP/2 observer: conversations and what is told of them. Each is shown frame by frame, as
+ * long reads, cut in two at every byte, byte by byte, and with content skipped: always the same.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "http1_events.h"
+#include "http2_script.h"
+
+#include "http2_cases.h"
+
+struct cutting {
+	size_t at;    /* byte of the conversation before which a read ends; SIZE_MAX: none */
+	size_t piece; /* and everything in pieces of this size */
+	bool join;    /* frames of one way that follow each other are one read */
+	bool skip;
+};
+
+/* Shows bytes @start to @end of @s, cut as @c says. */
+static void show(struct observer *o, const struct script *s, enum way way, size_t start, size_t end,
+		 const struct cutting *c)
+{
+	size_t middle = c->at > start && c->at < end ? c->at : end;
+
+	events_feed(o, way, SPAN(s->bytes + start, middle - start), c->piece, c->skip, 1);
+	events_feed(o, way, SPAN(s->bytes + middle, end - middle), c->piece, c->skip, 1);
+}
+
+static void play(const struct script *s, const struct cutting *c, struct events *v)
+{
+	struct observer o;
+
+	observer_init(&o, &events_sink, v, false);
+	for (size_t i = 0; i < s->count; i++) {
+		const struct script_step *step = &s->steps[i];
+		size_t end = step->start + step->len;
+
+		if (step->fin) {
+			observer_end(&o, step->way, OBSERVER_FIN, 1);
+			continue;
+		}
+		while (c->join && i + 1 < s->count && s->steps[i + 1].way == step->way &&
+		       !s->steps[i + 1].fin)
+			end += s->steps[++i].len;
+		show(&o, s, step->way, step->start, end, c);
+	}
+	observer_fini(&o, 1);
+	observer_fini(&o, 1);
+	observer_data(&o, WAY_TO_SERVER, SPAN_LIT("late"), 1);
+}
+
+static void check(const struct http2_case *c, const struct script *s, const struct cutting *cut)
+{
+	struct events v = { 0 };
+
+	play(s, cut, &v);
+	if (strcmp(v.text ? v.text : "", c->expect) != 0)
+		fail_msg("%s (cut at %zu, pieces of %zu, join %d, skip %d): got\n%s---\nwanted\n%s",
+			 c->name, cut->at, cut->piece, cut->join, cut->skip, v.text ? v.text : "",
+			 c->expect);
+	assert_int_equal(v.active, 0);
+	events_fini(&v);
+}
+
+static void test_cases(void **state)
+{
+	static struct script s;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(http2_cases); i++) {
+		const struct http2_case *c = &http2_cases[i];
+
+		script_init(&s, c->script);
+		for (int how = 0; how < 4; how++)
+			check(c, &s, &(struct cutting){ SIZE_MAX, SIZE_MAX, how & 1, how & 2 });
+		for (size_t at = 1; at < s.len; at++)
+			check(c, &s, &(struct cutting){ at, SIZE_MAX, true, at & 1 });
+		for (size_t piece = 1; piece < 12; piece++)
+			check(c, &s, &(struct cutting){ SIZE_MAX, piece, false, piece & 1 });
+	}
+}
+
+/* Shows one line of a script at @now. */
+static void at(struct observer *o, uint64_t now, const char *text)
+{
+	static struct script s;
+
+	script_init(&s, text);
+	for (size_t i = 0; i < s.count; i++) {
+		const struct script_step *step = &s.steps[i];
+
+		if (step->fin)
+			observer_end(o, step->way, OBSERVER_FIN, now);
+		else
+			events_feed(o, step->way, SPAN(s.bytes + step->start, step->len), SIZE_MAX,
+				    false, now);
+	}
+}
+
+static void test_times(void **state)
+{
+	struct events v = { 0 };
+	struct observer o;
+
+	(void)state;
+	observer_init(&o, &events_sink, &v, false);
+	at(&o, 1, BEGIN);
+	/* A frame begins with its first byte, a message with its HEADERS frame. */
+	at(&o, 5, "> ! 000001\n");
+	at(&o, 8, "> ! 01040000000183\n"); /* POST */
+	at(&o, 9, "> D 1 5\n");
+	at(&o, 10, "< H 1 :status=103\n");
+	at(&o, 20, "< ! 00\n");
+	at(&o, 25, "< ! 000101040000000188\n"); /* 200 */
+	at(&o, 30, "< D 1 -e 3\n");
+	at(&o, 40, "> D 1 -e 5\n");
+	assert_int_equal(v.last.started, 5);
+	assert_int_equal(v.last.first_byte, 20);
+	assert_int_equal(v.last.ended, 30);
+	assert_int_equal(v.last.request_body, 10);
+
+	/* What is unanswered ends with the server's FIN, or with the flow. */
+	at(&o, 50, "> H 3 -e :method=GET\n> H 5 -e :method=PUT\n");
+	at(&o, 60, "< F\n");
+	at(&o, 70, "> H 7 -e :method=HEAD\n");
+	observer_fini(&o, 80);
+	assert_non_null(strstr(v.text, "HEAD 2 '' 0 req=0 resp=0 no_response\n"));
+	assert_int_equal(v.active, 0);
+	events_fini(&v);
+}
+
+#define MS(n) ((n)*UINT64_C(1000000))
+
+/* A reset when the time had run out is no cancellation. */
+static void test_deadline(void **state)
+{
+	static const struct {
+		const char *timeout, *reset, *status;
+		uint64_t ms;
+		enum error_type error;
+	} cases[] = {
+		{ "100m", "> R 1 8\n", "DEADLINE_EXCEEDED", 100, ERROR_NONE },
+		{ "100m", "> R 1 8\n", "DEADLINE_EXCEEDED", 97, ERROR_NONE },
+		{ "100m", "> R 1 8\n", "", 80, ERROR_CANCELLED },
+		{ "10S", "> R 1 8\n", "DEADLINE_EXCEEDED", 9800, ERROR_NONE },
+		{ "10S", "> R 1 8\n", "", 9000, ERROR_CANCELLED },
+		{ "10S", "< R 1 8\n", "DEADLINE_EXCEEDED", 10000, ERROR_NONE },
+		{ "10S", "< R 1 7\n", "", 1, ERROR_RESET },
+		{ "bad", "> R 1 8\n", "", 10000, ERROR_CANCELLED },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct events v = { 0 };
+		struct observer o;
+		char line[256];
+
+		observer_init(&o, &events_sink, &v, false);
+		snprintf(line, sizeof(line),
+			 BEGIN "> H 1 :path=/p.S/M content-type=application/grpc grpc-timeout=%s\n",
+			 cases[i].timeout);
+		at(&o, MS(1000), line);
+		at(&o, MS(1000) + MS(cases[i].ms), cases[i].reset);
+		assert_string_equal(rpc_status_names[v.last_call.status], cases[i].status);
+		assert_int_equal(v.last_call.error, cases[i].error);
+		assert_int_equal(v.last_call.ended - v.last_call.started, MS(cases[i].ms));
+		observer_fini(&o, MS(20000));
+		events_fini(&v);
+	}
+}
+
+static size_t count_of(const struct events *v, const char *word)
+{
+	size_t n = 0;
+
+	for (const char *p = v->text; (p = strstr(p, word)); p++)
+		n++;
+	return n;
+}
+
+/* Requests that are reset at once, by the thousand: all told, nothing is kept. */
+static void test_rapid_reset(void **state)
+{
+	struct events v = { 0 };
+	struct observer o;
+	char line[64];
+
+	(void)state;
+	observer_init(&o, &events_sink, &v, false);
+	at(&o, 1, BEGIN);
+	for (unsigned i = 0; i < 5000; i++) {
+		snprintf(line, sizeof(line), "> H %u -e :method=GET\n> R %u 8\n", 2 * i + 1,
+			 2 * i + 1);
+		at(&o, 2, line);
+	}
+	assert_true(http2_memory(o.http2) < 1600);
+	observer_fini(&o, 3);
+	assert_int_equal(count_of(&v, "cancelled\n"), 5000);
+	assert_int_equal(v.active, 0);
+	events_fini(&v);
+}
+
+/* As many streams at once as are kept, then one more. */
+static void test_streams(void **state)
+{
+	struct events v = { 0 };
+	struct observer o;
+	char line[64];
+
+	(void)state;
+	observer_init(&o, &events_sink, &v, false);
+	at(&o, 1, BEGIN);
+	for (unsigned round = 0; round < 2; round++) {
+		unsigned first = round * 2 * HTTP2_STREAMS_MAX + 1;
+
+		for (unsigned i = 0; i < HTTP2_STREAMS_MAX; i++) {
+			snprintf(line, sizeof(line), "> H %u -e :method=GET\n", first + 2 * i);
+			at(&o, 2, line);
+		}
+		assert_int_equal(v.active, HTTP2_STREAMS_MAX);
+		/* In an order that is none. */
+		for (unsigned i = 0; i < HTTP2_STREAMS_MAX; i++) {
+			snprintf(line, sizeof(line), "< H %u -e :status=200\n",
+				 first + 2 * (i * 1021 % HTTP2_STREAMS_MAX));
+			at(&o, 3, line);
+		}
+		assert_int_equal(v.active, 0);
+		assert_true(http2_memory(o.http2) < 2000);
+	}
+	assert_int_equal(count_of(&v, " 200 req=0 resp=0 ok\n"), 2 * HTTP2_STREAMS_MAX);
+	for (unsigned i = 0; i <= HTTP2_STREAMS_MAX; i++) {
+		snprintf(line, sizeof(line), "> H %u -e :method=GET\n", 100001 + 2 * i);
+		at(&o, 4, line);
+	}
+	assert_non_null(strstr(v.text, "lost too_many_requests\nis tcp\n"));
+	assert_int_equal(v.active, 0);
+	observer_fini(&o, 5);
+	events_fini(&v);
+}
+
+/* Shows @line again and again. True when the observer is lost for that, and told so once. */
+static bool flood(const char *begin, const char *line, unsigned times, const char *reason)
+{
+	struct events v = { 0 };
+	struct observer o;
+	char told[64];
+	bool lost;
+
+	observer_init(&o, &events_sink, &v, false);
+	at(&o, 1, begin);
+	for (unsigned i = 0; i < times; i++)
+		at(&o, 1, line);
+	snprintf(told, sizeof(told), "lost %s\n", reason);
+	lost = v.text && count_of(&v, told) == 1 && count_of(&v, "lost") == 1;
+	assert_int_equal(observer_skip(&o, WAY_TO_SERVER) == UINT64_MAX, lost);
+	observer_fini(&o, 1);
+	events_fini(&v);
+	return lost;
+}
+
+/* "@begin" and then @count times "@bytes", in hexadecimal. */
+static const char *line_of(const char *begin, const char *bytes, unsigned count)
+{
+	static char line[8192];
+	char *end = stpcpy(line, begin);
+
+	for (unsigned i = 0; i < count; i++)
+		end = stpcpy(end, bytes);
+	strcpy(end, "\n");
+	return line;
+}
+
+static void test_floods(void **state)
+{
+	static const char begun[] = BEGIN "> H 1 -n :method=GET\n";
+	static const char endless[] = BEGIN "> H 1 -n !0001617f81ff3f\n";
+	char bomb[512];
+
+	(void)state;
+	assert_true(flood(begun, "> C 1 -n\n", 1025, "header_too_large"));
+	assert_false(flood(begun, "> C 1 -n\n", 1024, "header_too_large"));
+	/* A value of a mebibyte, in pieces of 2,000 bytes. */
+	assert_true(flood(endless, line_of("> C 1 -n !", "61", 2000), 525, "header_too_large"));
+	assert_false(flood(endless, line_of("> C 1 -n !", "61", 2000), 524, "header_too_large"));
+	/* An entry of 133 bytes, and a thousand references to it at a time: 1 MiB has 7,884. */
+	snprintf(bomb, sizeof(bomb), BEGIN "%s", line_of("> H 1 -n !40016164", "41", 100));
+	assert_true(flood(bomb, line_of("> C 1 -n !", "be", 1000), 8, "header_too_large"));
+	assert_false(flood(bomb, line_of("> C 1 -n !", "be", 1000), 7, "header_too_large"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_cases),	 cmocka_unit_test(test_times),
+		cmocka_unit_test(test_deadline), cmocka_unit_test(test_rapid_reset),
+		cmocka_unit_test(test_streams),	 cmocka_unit_test(test_floods),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
