@@ -44,6 +44,7 @@ def pod(world):
     return world
 
 
+@pytest.mark.usefixtures("backend")
 def test_changed_options_replace_the_plan(pod, family):
     sluice(pod.pod, "apply", LONG, "--outbound-exclude-ports=80")
     pod.beat()
@@ -65,6 +66,7 @@ def test_a_swap_leaves_no_sets_behind(pod):
     assert pod.pod.run(["nft", "list", "sets"]).count("set ") == swapped
 
 
+@pytest.mark.usefixtures("backend")
 def test_environment_and_command_line(pod):
     env = {"SLUICE_OUTBOUND_EXCLUDE_PORTS": "80,81", "SLUICE_HEARTBEAT_TIMEOUT": "30s",
            "SLUICE_EXCLUDE_UIDS": "", "SLUICE_INBOUND": "off"}
@@ -79,6 +81,7 @@ def test_environment_and_command_line(pod):
     assert pod.inbound(POD[4], 80)["by"] == "inbound"
 
 
+@pytest.mark.usefixtures("backend")
 def test_lists_from_files(pod, tmp_path):
     ports = tmp_path / "ports"
     ports.write_text("# ports that stay direct\n80, 443\n\n8000-9000 # a range\n")
@@ -100,6 +103,7 @@ def many_cidrs():
     return ipv4 + ipv6
 
 
+@pytest.mark.usefixtures("backend")
 def test_ten_thousand_cidrs(pod, tmp_path):
     listed = tmp_path / "cidrs"
     listed.write_text("\n".join(many_cidrs()))
@@ -172,6 +176,7 @@ def test_in_a_user_namespace(world):
     assert "sluice" not in pod.ruleset()
 
 
+@pytest.mark.usefixtures("backend")
 def test_no_connection_meets_neither_plan(pod):
     """Plans are swapped while connections are made; both redirect all of them."""
     answers, stop = [], threading.Event()

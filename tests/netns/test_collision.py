@@ -3,9 +3,13 @@
 import contextlib
 import socket
 
+import pytest
+
 from lib.sluice import sluice
 from lib.witness import LINGER_RST, REDIRECT_PORTS, original_destination
 from lib.world import ANY, POD
+
+pytestmark = pytest.mark.usefixtures("backend")
 
 
 def listeners(world, family, ports):

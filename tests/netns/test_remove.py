@@ -43,6 +43,7 @@ def test_removing_nothing_is_no_error(world):
     assert world.pod.ruleset() == ""
 
 
+@pytest.mark.usefixtures("backend")
 def test_after_it_everything_is_direct(world, family):
     w = world.witness()
     w.listen_proxy()
@@ -78,6 +79,7 @@ def redirected(world, family, direction):
     return c, s
 
 
+@pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("direction", ["in", "out"])
 def test_proxied_connections_are_reset(world, family, direction):
     """Their translation ends with the rules: without a reset both ends would wait for ever."""
@@ -89,6 +91,7 @@ def test_proxied_connections_are_reset(world, family, direction):
         proxy.recv(1)
 
 
+@pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("direction", ["in", "out"])
 def test_direct_connections_live_on(world, family, direction):
     redirected(world, family, direction)
@@ -102,6 +105,7 @@ def test_direct_connections_live_on(world, family, direction):
     assert s.recv(1) == b"x"
 
 
+@pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("direction", ["in", "out"])
 def test_proxied_connections_survive_a_changed_plan(world, family, direction):
     client, proxy = redirected(world, family, direction)
@@ -112,6 +116,7 @@ def test_proxied_connections_survive_a_changed_plan(world, family, direction):
     assert client.recv(1) == b"z"
 
 
+@pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("direction", ["in", "out"])
 def test_connections_older_than_the_rules_live_on(world, family, direction):
     """First apply, changed apply, remove: with conntrack or without, idle or just used."""
