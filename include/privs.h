@@ -28,10 +28,10 @@ int privs_start(enum privs_need need, bool netns, struct err *e);
 /*
  * Second rung, in the right namespace.
  *
- * Should: keep CAP_NET_ADMIN alone or, where @legacy tables may be used, CAP_NET_RAW besides.
+ * Should: keep CAP_NET_ADMIN and, for the legacy tables, CAP_NET_RAW.
  * Mustn't: open files, from here on, but the lock of iptables and what /proc tells of its tables.
  */
-int privs_joined(bool legacy, struct err *e);
+int privs_joined(struct err *e);
 
 /*
  * Last rung, when the kernel has been asked all there is to ask.

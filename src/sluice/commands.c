@@ -15,7 +15,7 @@ static int enter(const struct config *c, struct err *e)
 {
 	int rc = c->netns ? netns_enter(c->netns, e) : 0;
 
-	return rc < 0 ? rc : privs_joined(c->backend != BACKEND_NFT, e);
+	return rc < 0 ? rc : privs_joined(e);
 }
 
 /* "inbound to 9211-9226, outbound to 9001". */

@@ -40,9 +40,9 @@ int privs_start(enum privs_need need, bool netns, struct err *e)
 	return keep_only(keep, e);
 }
 
-int privs_joined(bool legacy, struct err *e)
+int privs_joined(struct err *e)
 {
-	return keep_only(BIT(CAP_NET_ADMIN) | (legacy ? BIT(CAP_NET_RAW) : 0), e);
+	return keep_only(BIT(CAP_NET_ADMIN) | BIT(CAP_NET_RAW), e);
 }
 
 int privs_end(struct err *e)
