@@ -27,6 +27,7 @@ struct backend_applied {
 struct backend_removed {
 	bool existed;
 	bool cannot_destroy;	 /* the kernel lacks SOCK_DESTROY */
+	bool counters_lost;	 /* as in struct backend_applied */
 	struct plan_ports ports; /* where redirected connections arrived */
 	size_t destroyed;	 /* proxied connections */
 };

@@ -70,42 +70,47 @@ static void wait_for_beat(const struct plan *p)
 	nanosleep(&pause, NULL);
 }
 
-/* Takes out what the other backend still holds. */
+/* Takes out what @b still holds. */
 static int retire(const struct backend *b, const struct plan *p, const struct backend_options *o,
-		  struct backend_applied *done, struct err *e)
+		  struct err *e)
 {
 	struct backend_options keep = *o;
 	struct backend_removed removed;
-	int rc = holds(b, &done->other_unseen, e);
+	int rc = b->hush ? b->hush(o, e) : 0;
 
-	keep.keep_connections = true;
-	done->replaced = rc > 0;
-	if (rc <= 0)
-		return rc;
-	rc = b->hush ? b->hush(&keep, e) : 0;
 	if (rc < 0)
 		return rc;
 	wait_for_beat(p);
+	keep.keep_connections = true;
 	return b->remove(&keep, &removed, e);
 }
 
 int backend_apply(enum backend_choice choice, const struct plan *p, const struct backend_options *o,
 		  struct backend_applied *done, struct err *e)
 {
-	int rc;
+	const struct backend *b = choice == BACKEND_IPTABLES ? &backend_iptc : &backend_nft;
+	bool unseen;
+	/* First, so that a failure to see leaves everything as it is. */
+	int other = holds(other_than(b), &unseen, e), rc;
 
-	if (choice == BACKEND_AUTO) {
+	if (other < 0)
+		return other;
+	if (choice == BACKEND_AUTO)
 		rc = apply_auto(p, o, done, e);
-	} else {
-		const struct backend *b = choice == BACKEND_NFT ? &backend_nft : &backend_iptc;
-
+	else
 		rc = b->apply(p, o, done, e);
+	if (rc < 0)
+		return rc;
+	if (choice != BACKEND_AUTO)
 		done->by = b;
-	}
-	if (rc == 0 && retire(other_than(done->by), p, o, done, e) < 0)
-		rc = err_wrap(e, "the plan is in place, but an older one stays in %s",
-			      other_than(done->by)->name);
-	return rc;
+	if (done->by != b)
+		return 0; /* it is in the other one, and this one holds none */
+	done->other_unseen = unseen;
+	done->replaced = other > 0;
+	if (other > 0 && retire(other_than(b), p, o, e) < 0)
+		return err_wrap(e, "the plan is in place, but an older one stays in %s",
+				other_than(b)->name);
+	return 0;
 }
 
 static int remove_both(const struct backend_options *o, struct backend_removed *done, struct err *e)
@@ -121,6 +126,7 @@ static int remove_both(const struct backend_options *o, struct backend_removed *
 	rc = backend_iptc.remove(o, &legacy, e);
 	done->existed |= legacy.existed;
 	done->cannot_destroy |= legacy.cannot_destroy;
+	done->counters_lost |= legacy.counters_lost;
 	done->destroyed += legacy.destroyed;
 	return rc;
 }

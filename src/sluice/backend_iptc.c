@@ -345,6 +345,7 @@ static int remove_locked(bool keep_connections, struct backend_removed *done, st
 		if (rc < 0)
 			roll_back(&tx, e);
 	}
+	done->counters_lost = tx.counters_lost;
 	tables_fini(&have);
 	tables_fini(&tx.before);
 	return rc;

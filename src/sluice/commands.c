@@ -49,6 +49,11 @@ static void print_applied(const struct config *c, const struct backend_applied *
 	print_redirects(c);
 }
 
+static void warn_counters(void)
+{
+	log_warn("the kernel refused to set the counters of others' rules: they start at 0");
+}
+
 static int apply(const struct config *c, const struct plan *p, struct err *e)
 {
 	struct backend_options o = options_of(c);
@@ -97,6 +102,8 @@ int command_remove(const struct config *c, struct err *e)
 		rc = privs_end(e);
 	if (rc < 0)
 		return rc;
+	if (done.counters_lost)
+		warn_counters();
 	if (done.cannot_destroy)
 		log_warn(
 			"this kernel cannot reset connections (INET_DIAG_DESTROY): those that went "

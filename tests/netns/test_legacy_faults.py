@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every system call of the legacy backend failing once, and a kill at every one of its steps.
+
+strace injects at the border to the kernel. After a failure the old state stands, whole, with one
+line of error; after a kill each table is the old one or the new one, and running again repairs.
+"""
+import itertools
+import os
+import re
+import subprocess
+
+import pytest
+
+from lib.proc import child_setup
+from lib.sluice import DONE, FAILED, SLUICE, environment, sluice
+
+IPTABLES = "--backend=iptables"
+OLD = [IPTABLES, "--outbound-exclude-ports=1-100", "--exclude-uids=5"]
+NEW = [IPTABLES, "--outbound-exclude-ports=200,300-400", "--proxy-uid=1337,1500"]
+FOREIGN = """*nat
+:KUBE - [0:0]
+[11:111] -A PREROUTING -p tcp -m tcp --dport 1 -j KUBE
+[33:333] -A KUBE -p tcp -m tcp --dport 1 -j RETURN
+COMMIT
+"""
+TABLES = [(program, table) for program in ("iptables-legacy-save", "ip6tables-legacy-save")
+          for table in ("raw", "nat")]
+
+
+def state(pod):
+    """Each table's rules, policies' counters and dates left out."""
+    return {of: [re.sub(r" ?\[\d+:\d+\] ?", "", line)
+                 for line in pod.run([of[0], "-c", "-t", of[1]]).splitlines()
+                 if not line.startswith("#")] for of in TABLES}
+
+
+def foreign_lines(pod):
+    """Others' rules, with their counters."""
+    return [line for line in pod.run(["iptables-legacy-save", "-c"]).splitlines()
+            if "KUBE" in line]
+
+
+def injected(pod, inject, *args):
+    """Runs sluice under strace; (status, errors on stderr, whether anything was injected)."""
+    call = inject.split(":")[0]
+    # The leak checker traces the program itself, and there can be only one.
+    env = environment({"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"})
+    done = subprocess.run(["strace", "-f", "-qq", "-o", "/dev/fd/1", "-e", f"trace={call}",
+                           "-e", f"inject={inject}", SLUICE, *args],
+                          capture_output=True, text=True, check=False, timeout=60,
+                          env=env, preexec_fn=child_setup(pod))
+    return done.returncode, done.stderr, "INJECTED" in done.stdout or "SIGKILL" in done.stdout
+
+
+@pytest.fixture
+def pod(world):
+    """A pod with the old plan and somebody else's rules; what it held is told on request."""
+    for program in ("iptables-legacy-restore", "ip6tables-legacy-restore"):
+        subprocess.run([program, "-n", "-c"], input=FOREIGN, text=True, check=True,
+                       preexec_fn=child_setup(world.pod), timeout=60)
+    sluice(world.pod, "apply", *OLD)
+    return world.pod
+
+
+FAULTS = [("setsockopt", "ENOMEM"), ("setsockopt", "EINVAL"), ("getsockopt", "ENOMEM"),
+          ("socket", "ENFILE"), ("flock", "ENOLCK")]
+
+
+@pytest.mark.parametrize("command", ["apply", "remove"])
+@pytest.mark.parametrize("call,error", FAULTS, ids=["-".join(f) for f in FAULTS])
+def test_each_call_failing_once(pod, command, call, error):
+    args = ["apply", *NEW] if command == "apply" else ["remove", IPTABLES]
+    before, others, failures = state(pod), foreign_lines(pod), 0
+    for n in itertools.count(1):
+        status, errors, hit = injected(pod, f"{call}:error={error}:when={n}", *args)
+        if not hit:
+            assert status == DONE
+            break
+        assert errors.count("\n") <= 1, errors
+        if status == DONE:  # the step was one that is tried again, or does not matter
+            if command == "apply":
+                sluice(pod, "check", *NEW)
+            else:
+                assert "SLUICE" not in str(state(pod))
+            sluice(pod, "apply", *OLD)
+        else:
+            assert status == FAILED and errors.startswith("sluice: error: "), errors
+            failures += 1
+        assert state(pod) == before, (n, errors)
+        assert foreign_lines(pod) == others or "counters" in errors
+        others = foreign_lines(pod)
+    assert failures > 0
+
+
+def test_a_table_that_changes_once_is_written_again(pod):
+    for n in itertools.count(1):
+        status, errors, hit = injected(pod, f"setsockopt:error=EAGAIN:when={n}", "apply", *NEW)
+        assert status == DONE and "error" not in errors
+        sluice(pod, "check", *NEW)
+        sluice(pod, "apply", *OLD)
+        if not hit:
+            assert n > 8
+            break
+
+
+def test_a_table_that_keeps_changing_is_given_up(pod):
+    before = state(pod)
+    status, errors, _ = injected(pod, "setsockopt:error=EAGAIN:when=1+", "apply", *NEW)
+    assert status == FAILED and errors.count("\n") == 1 and "gave up" in errors
+    assert state(pod) == before
+
+
+@pytest.mark.parametrize("command", ["apply", "remove"])
+def test_killed_at_each_step(pod, command):
+    """Each table as a whole is the old one or the new one; the next run makes it right."""
+    args = ["apply", *NEW] if command == "apply" else ["remove", IPTABLES]
+    old, others = state(pod), foreign_lines(pod)
+    sluice(pod, *args)
+    new, between = state(pod), set()
+    sluice(pod, "apply", *OLD)
+    for n in itertools.count(1):
+        status, _, hit = injected(pod, f"setsockopt:signal=SIGKILL:when={n}", *args)
+        if not hit:
+            assert status == DONE
+            break
+        now = state(pod)
+        whole = [now[of] == old[of] or now[of] == new[of] for of in TABLES]
+        # What remove leaves for a moment: redirects that match nothing.
+        anchored = ["--dport 0" in str(now[of]) and command == "remove" for of in TABLES]
+        assert all(w or a for w, a in zip(whole, anchored)), now
+        between.add(str(now))
+        sluice(pod, *args)
+        assert state(pod) == new
+        sluice(pod, "apply", *OLD)
+        assert state(pod) == old
+    assert len(between) > 3
+    assert [line.split("] ")[1] for line in foreign_lines(pod) if "] -A" in line] == \
+           [line.split("] ")[1] for line in others if "] -A" in line]
+
+
+def test_falls_back_where_there_is_no_nftables(world):
+    """Without the netlink bus of nftables, auto takes the legacy tables, and nft says why not."""
+    inject = "bind:error=EPROTONOSUPPORT:when=1+"
+    status, errors, _ = injected(world.pod, inject, "apply", "--backend=nft")
+    assert status == FAILED and errors.count("\n") == 1 and "nftables of this kernel" in errors
+    status, errors, _ = injected(world.pod, inject, "apply")
+    assert status == DONE, errors
+    assert world.pod.ruleset() == ""
+    sluice(world.pod, "check", IPTABLES)
+    sluice(world.pod, "check")
+
+
+def test_no_fallback_for_what_is_no_lack(world):
+    """Any other failure of nftables is an error, and no reason to touch the legacy tables."""
+    status, errors, _ = injected(world.pod, "sendto:error=ENOBUFS:when=1", "apply")
+    assert status == FAILED and errors.count("\n") == 1
+    names = world.pod.run(["cat", "/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"])
+    assert names == ""
