@@ -7,6 +7,7 @@
 #define SLUICE_CONFIG_H
 
 #include "addr.h"
+#include "contract.h"
 #include "interval.h"
 #include "options.h"
 
@@ -19,9 +20,6 @@ enum command_bit {
 	COMMAND_VERSION = 1 << 4,
 	COMMAND_HELP = 1 << 5,
 };
-
-/* Inbound goes to this many ports, the first being --inbound-port: see the collision, plan.h. */
-#define CONFIG_INBOUND_PORTS 16
 
 /* Without the final NUL, as in the kernel's IFNAMSIZ. */
 #define IFACE_NAME_MAX 15
@@ -112,7 +110,7 @@ int config_freeze(struct config *c, struct err *e);
 /* The last port of the inbound range. Precondition: frozen. */
 static inline uint16_t config_inbound_last(const struct config *c)
 {
-	return (uint16_t)(c->inbound_port + CONFIG_INBOUND_PORTS - 1);
+	return (uint16_t)(c->inbound_port + CONTRACT_INBOUND_PORTS - 1);
 }
 
 /* "eth0", or "veth+" for every interface whose name begins so. 0, a usage error or -ENOMEM. */

@@ -14,7 +14,7 @@
  * the dead rows return while the set lacks the packet's family.
  *
  * The collision: one client port towards two ports of this namespace would, after a redirect to
- * one port, be one connection to the kernel. Inbound goes to a range of CONFIG_INBOUND_PORTS, of
+ * one port, be one connection to the kernel. Inbound goes to a range of CONTRACT_INBOUND_PORTS, of
  * which the kernel takes the first port whose reply tuple is free.
  *
  * Pure: a plan borrows its lists from the configuration, which must outlive it.

@@ -3,17 +3,12 @@
 #ifndef SLUICE_PROXY_CONFIG_H
 #define SLUICE_PROXY_CONFIG_H
 
+#include "contract.h"
 #include "error.h"
 #include "options.h"
 
-/*
- * Inbound connections arrive on one of this many ports, beginning with the inbound port: the
- * kernel takes the first whose reply tuple is free (the collision: docs/redirect.md).
- */
-#define PROXY_INBOUND_PORTS 16
-
 struct proxy_config {
-	uint16_t inbound_port; /* the first of PROXY_INBOUND_PORTS */
+	uint16_t inbound_port; /* the first of CONTRACT_INBOUND_PORTS */
 	uint16_t outbound_port;
 	uint16_t admin_port;
 	bool transparent; /* IP_TRANSPARENT on the inbound listeners */

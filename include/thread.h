@@ -56,9 +56,10 @@ struct thread {
 	size_t acceptor_count;
 	uint64_t accept_again; /* ns; 0: accepting, else paused until then */
 
-	struct flow *flows;   /* living, doubly linked, youngest first */
-	uint64_t next_settle; /* ns */
-	struct flow *ended;   /* freed after the round: events for them may be in hand */
+	struct flow *flows;	    /* living, doubly linked, youngest first */
+	uint64_t next_housekeeping; /* ns */
+	uint32_t most_flows;	    /* since memory was given back */
+	struct flow *ended;	    /* freed after the round: events for them may be in hand */
 	uint32_t flow_count;
 	uint64_t now; /* ns, of the event being handled */
 	char *buffer; /* FLOW_BUFFER bytes, of whoever is being handled */

@@ -40,7 +40,7 @@ static int open_flow_listeners(struct pod *pod, const struct proxy_config *c,
 {
 	bool inbound = direction == DIRECTION_INBOUND;
 	uint16_t first = inbound ? c->inbound_port : c->outbound_port;
-	unsigned ports = inbound ? PROXY_INBOUND_PORTS : 1;
+	unsigned ports = inbound ? CONTRACT_INBOUND_PORTS : 1;
 	struct listener_spec spec = {
 		.family = family,
 		.loopback = !inbound,
@@ -94,7 +94,7 @@ static int open_family(struct pod *pod, const struct proxy_config *c, enum addr_
 
 int pod_open(struct pod *pod, const struct proxy_config *config, struct err *e)
 {
-	size_t most = ADDR_FAMILY_COUNT * config->threads * (PROXY_INBOUND_PORTS + 1);
+	size_t most = ADDR_FAMILY_COUNT * config->threads * (CONTRACT_INBOUND_PORTS + 1);
 	unsigned families = 0;
 
 	*pod = (struct pod){
@@ -151,6 +151,6 @@ void pod_close(struct pod *pod)
 
 bool pod_owns_port(const struct pod *pod, uint16_t port)
 {
-	return (port >= pod->inbound_port && port < pod->inbound_port + PROXY_INBOUND_PORTS) ||
+	return (port >= pod->inbound_port && port < pod->inbound_port + CONTRACT_INBOUND_PORTS) ||
 	       port == pod->outbound_port || port == pod->admin_port;
 }

@@ -130,12 +130,12 @@ const struct option_table proxy_options = { rows, ARRAY_SIZE(rows) };
 void proxy_config_init(struct proxy_config *c)
 {
 	*c = (struct proxy_config){
-		.inbound_port = 9211,
-		.outbound_port = 9001,
-		.admin_port = 9901,
+		.inbound_port = CONTRACT_INBOUND_PORT,
+		.outbound_port = CONTRACT_OUTBOUND_PORT,
+		.admin_port = CONTRACT_ADMIN_PORT,
 		.threads = 1,
 		.beat_ms = 100,
-		.beat_timeout_ms = 300,
+		.beat_timeout_ms = CONTRACT_BEAT_TIMEOUT_MS,
 		.drain_ms = 25000,
 		.max_samples = 20000,
 		.keepalive_idle_ms = 25000,
@@ -149,12 +149,12 @@ void proxy_config_init(struct proxy_config *c)
 
 static bool in_inbound_range(const struct proxy_config *c, uint16_t port)
 {
-	return port >= c->inbound_port && port < c->inbound_port + PROXY_INBOUND_PORTS;
+	return port >= c->inbound_port && port < c->inbound_port + CONTRACT_INBOUND_PORTS;
 }
 
 int proxy_config_check(const struct proxy_config *c, struct err *e)
 {
-	unsigned last = c->inbound_port + PROXY_INBOUND_PORTS - 1u;
+	unsigned last = c->inbound_port + CONTRACT_INBOUND_PORTS - 1u;
 
 	if (last > 65535)
 		return err_usage(e,

@@ -5,6 +5,7 @@
 #include "log.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <sys/socket.h>
 
 /* A burst of connections must not keep flows that have data waiting. */
@@ -14,6 +15,9 @@
 
 /* A flow that lives longer gets keepalive; most do not, and are spared the system calls. */
 #define SETTLE_NS 1000000000u
+
+/* Fewer flows than this at once are no burst worth a walk over the heap. */
+#define TRIM_MIN 1000
 
 static void accept_ready(struct loop_source *source, uint32_t events)
 {
@@ -162,18 +166,32 @@ static void follow_phase(struct thread *t)
 		close_acceptors(t);
 }
 
-/* Settles the flows that have come of age: all between the young and the settled ones. */
-static void settle(struct thread *t)
+/*
+ * Gives the memory of a burst back: free(3) keeps what lies below anything that is still in use,
+ * so the heap is trimmed once most of the flows that it grew for have gone.
+ */
+static void give_back(struct thread *t)
+{
+	t->most_flows = MAX(t->most_flows, t->flow_count);
+	if (t->most_flows < TRIM_MIN || t->flow_count > t->most_flows / 4)
+		return;
+	malloc_trim(0);
+	t->most_flows = t->flow_count;
+}
+
+/* Once a second: settles the flows that have come of age, which lie between young and settled. */
+static void housekeeping(struct thread *t)
 {
 	uint64_t now = loop_clock();
 
-	if (now < t->next_settle)
+	if (now < t->next_housekeeping)
 		return;
-	t->next_settle = now + SETTLE_NS;
+	t->next_housekeeping = now + SETTLE_NS;
 	for (struct flow *f = t->flows; f && !f->settled; f = f->next) {
 		if (now - f->record.opened >= SETTLE_NS)
 			flow_settle(f);
 	}
+	give_back(t);
 }
 
 static int wait_ms(const struct thread *t, uint64_t wake)
@@ -194,7 +212,7 @@ bool thread_round(struct thread *t, uint64_t wake)
 	free_ended(t);
 	atomic_fetch_add_explicit(&t->rounds, 1, memory_order_relaxed);
 	follow_phase(t);
-	settle(t);
+	housekeeping(t);
 	if (t->accept_again && loop_clock() >= t->accept_again && watch_acceptors(t) < 0)
 		thread_pause_accepting(t);
 	return t->phase < PHASE_DRAINING || (t->phase == PHASE_DRAINING && t->flow_count > 0);

@@ -16,6 +16,7 @@
 #include "thread.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
@@ -241,7 +242,8 @@ static void serve(struct worker *w)
 
 	atomic_store(&w->vitals->ready, true);
 	log_info("ready: inbound %u-%u, outbound %u, admin %u", pod->inbound_port,
-		 pod->inbound_port + PROXY_INBOUND_PORTS - 1u, pod->outbound_port, pod->admin_port);
+		 pod->inbound_port + CONTRACT_INBOUND_PORTS - 1u, pod->outbound_port,
+		 pod->admin_port);
 	while (own || others_at_work(w)) {
 		uint64_t wake = w->next_beat;
 
@@ -301,7 +303,11 @@ int worker_run(struct pod *pod, const struct proxy_config *config, struct vitals
 		},
 		.armed = -1,
 	};
-	int rc = init(&w, stop_fd, e);
+	int rc;
+
+	/* What a large scrape took is to go back at once, not to raise the threshold for it. */
+	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+	rc = init(&w, stop_fd, e);
 
 	if (rc == 0)
 		serve(&w);

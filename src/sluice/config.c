@@ -7,12 +7,12 @@
 void config_init(struct config *c)
 {
 	*c = (struct config){
-		.inbound_port = 9211,
-		.outbound_port = 9001,
-		.admin_port = 9901,
+		.inbound_port = CONTRACT_INBOUND_PORT,
+		.outbound_port = CONTRACT_OUTBOUND_PORT,
+		.admin_port = CONTRACT_ADMIN_PORT,
 		.inbound = true,
 		.outbound = true,
-		.heartbeat_timeout_ms = 300,
+		.heartbeat_timeout_ms = CONTRACT_BEAT_TIMEOUT_MS,
 		.lock_timeout_ms = 5000,
 	};
 }
@@ -52,14 +52,14 @@ static int check_ports(const struct config *c, struct err *e)
 		{ "--outbound-port", c->outbound_port },
 		{ "--admin-port", c->admin_port },
 	};
-	unsigned last = c->inbound_port + CONFIG_INBOUND_PORTS - 1u;
+	unsigned last = c->inbound_port + CONTRACT_INBOUND_PORTS - 1u;
 
 	if (last > UINT16_MAX)
 		return err_usage(e,
 				 "--inbound-port: '%u' leaves no room for the %u ports after it: "
 				 "give 1 to %u",
-				 c->inbound_port, CONFIG_INBOUND_PORTS - 1,
-				 UINT16_MAX - CONFIG_INBOUND_PORTS + 1);
+				 c->inbound_port, CONTRACT_INBOUND_PORTS - 1,
+				 UINT16_MAX - CONTRACT_INBOUND_PORTS + 1);
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
 		if (others[i].port >= c->inbound_port && others[i].port <= last)
 			return err_usage(e,
@@ -83,7 +83,7 @@ int config_freeze(struct config *c, struct err *e)
 		return err_usage(e, "--inbound=off with --outbound=off leaves nothing to redirect: "
 				    "use 'sluice remove'");
 	if (!c->proxy_uids.count) {
-		rc = u32_ranges_add(&c->proxy_uids, 1337, 1337, e);
+		rc = u32_ranges_add(&c->proxy_uids, CONTRACT_PROXY_UID, CONTRACT_PROXY_UID, e);
 		if (rc < 0)
 			return rc;
 	}
