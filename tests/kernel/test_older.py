@@ -4,6 +4,7 @@ import socket
 
 import pytest
 
+from lib.witness import LINGER_RST
 from lib.world import ANY, CLIENT, POD
 
 SYN_ONLY = "tcp flags & (fin|syn|rst|ack) == syn"
@@ -75,6 +76,37 @@ def test_a_foreign_zone_hides_the_original_destination(world, family):
         }""")
     got = world.inbound(POD[family], 80)
     assert got["by"] == "proxy" and got["original"] is None
+
+
+@pytest.mark.parametrize("closer,by", [("server", "proxy"), ("client", "app")])
+def test_a_source_port_used_again_meets_its_old_translation(world, family, closer, by):
+    """Conntrack keeps a tuple that the server ended; a new SYN on it is translated as the old.
+
+    So a client that uses a source port again within conntrack's TIME_WAIT or CLOSE time-outs
+    still reaches the proxy's port after the rules say direct. One that the client ended is begun
+    afresh (net/netfilter/nf_conntrack_proto_tcp.c: "Attempt to reopen a closed connection").
+    """
+    w = world.witness()
+    w.listen(ANY[family], 80)
+    proxy = world.pod.listen(ANY[family], 9211)
+    world.pod.nat("prerouting", "tcp dport 80 dnat to :9211")
+    c = world.client.socket(family)
+    c.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    c.bind((ANY[family], 40000))
+    c.connect((POD[family], 80))
+    s = proxy.accept()[0]
+    first, second = (s, c) if closer == "server" else (c, s)
+    # A reset, so that neither end keeps the port for a TIME_WAIT of its own.
+    first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RST)
+    first.close()
+    with pytest.raises(ConnectionResetError):
+        second.recv(1)
+    second.close()
+    proxy.close()
+    w.listen(ANY[family], 9211, "proxy")
+    world.pod.nft("flush chain inet t prerouting\nadd rule inet t prerouting tcp dport 0 redirect")
+    assert world.inbound(POD[family], 80, source=(ANY[family], 40000))["by"] == by
+    assert world.inbound(POD[family], 80, source=(ANY[family], 40001))["by"] == "app"
 
 
 def test_linger_zero_is_inherited_from_the_listener(world):
