@@ -128,7 +128,14 @@ $(BUILD)/sluice-proxy.8: $(BUILD)/sluice-proxy
 unit-names := $(unit-common) $(unit-sluice) $(unit-proxy)
 unit-programs := $(unit-names:%=$(BUILD)/unit/%)
 
-unit: $(unit-programs) # Build the unit test programs, $(BUILD)/unit/*
+# Shows recorded flows to the observers, for the differential tests.
+replay := $(BUILD)/differential/replay
+$(replay): $(BUILD)/obj/tests/differential/replay.o $(BUILD)/libproxy.a $(BUILD)/libcommon.a
+	$(say) LINK $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(all-cflags) $(all-ldflags) -o $@ $^ -pthread $(LDLIBS)
+
+unit: $(unit-programs) $(replay) # Build the unit test programs, $(BUILD)/unit/*
 
 deps-test:
 	@pkg-config --exists cmocka || scripts/deps test >&2
