@@ -3,6 +3,7 @@
 #include "compare.h"
 
 #include "compare_set.h"
+#include "diff.h"
 #include "plan.h"
 
 #include <libnftnl/chain.h>
@@ -132,33 +133,6 @@ void compare_differ(struct comparison *c, const char *kind, const char *set, con
 	differ(c, "%s element: set %s: %s", kind, set, range);
 }
 
-static void rule_missing(struct comparison *c, const char *chain, const struct ruleset_rule *want)
-{
-	char row[PLAN_NAME_MAX];
-
-	differ(c, "missing rule: chain %s, %s: %s", chain,
-	       ruleset_rule_comment(want->nft, row, sizeof(row)), want->text);
-}
-
-static void rule_extra(struct comparison *c, const char *chain, const struct ruleset_rule *have,
-		       const struct compare_form *form)
-{
-	char text[COMPARE_TEXT_MAX];
-
-	differ(c, "extra rule: chain %s, handle %" PRIu64 ": %s", chain,
-	       nftnl_rule_get_u64(have->nft, NFTNL_RULE_HANDLE), form_text(form, text));
-}
-
-static void rule_changed(struct comparison *c, const char *chain, const struct ruleset_rule *want,
-			 const struct ruleset_rule *have, const struct compare_form *form)
-{
-	char row[PLAN_NAME_MAX], text[COMPARE_TEXT_MAX];
-
-	differ(c, "changed rule: chain %s, %s, handle %" PRIu64 ": has %s, should be %s", chain,
-	       ruleset_rule_comment(want->nft, row, sizeof(row)),
-	       nftnl_rule_get_u64(have->nft, NFTNL_RULE_HANDLE), form_text(form, text), want->text);
-}
-
 /* The forms of all rules of a chain; NULL when memory is out. */
 static struct compare_form *chain_forms(const struct ruleset_chain *c)
 {
@@ -169,56 +143,80 @@ static struct compare_form *chain_forms(const struct ruleset_chain *c)
 	return forms;
 }
 
-static bool same_row(const struct ruleset_rule *a, const struct ruleset_rule *b)
-{
-	char x[PLAN_NAME_MAX], y[PLAN_NAME_MAX];
+/* Two chains of the same name. */
+struct chain_pair {
+	struct comparison *c;
+	const struct ruleset_chain *want, *have;
+	const struct compare_form *want_forms, *have_forms; /* of their rules */
+};
 
-	return strcmp(ruleset_rule_comment(a->nft, x, sizeof(x)),
-		      ruleset_rule_comment(b->nft, y, sizeof(y))) == 0;
+static bool rules_equal(size_t i, size_t j, void *data)
+{
+	const struct chain_pair *p = data;
+
+	return compare_forms_equal(&p->want_forms[i], &p->have_forms[j]);
 }
 
-/*
- * Walks both lists along a longest common subsequence, so that one rule put in between is one
- * line and not a line for each rule behind it.
- */
-static int compare_rules(struct comparison *c, const char *name, const struct ruleset_chain *want,
+/* Of the same row. */
+static bool rules_akin(size_t i, size_t j, void *data)
+{
+	const struct chain_pair *p = data;
+	char x[PLAN_NAME_MAX], y[PLAN_NAME_MAX];
+
+	return strcmp(ruleset_rule_comment(p->want->rules[i].nft, x, sizeof(x)),
+		      ruleset_rule_comment(p->have->rules[j].nft, y, sizeof(y))) == 0;
+}
+
+static void rule_missing(size_t i, void *data)
+{
+	const struct chain_pair *p = data;
+	const struct ruleset_rule *want = &p->want->rules[i];
+	char row[PLAN_NAME_MAX];
+
+	differ(p->c, "missing rule: chain %s, %s: %s", ruleset_chain_name(p->want),
+	       ruleset_rule_comment(want->nft, row, sizeof(row)), want->text);
+}
+
+static void rule_extra(size_t j, void *data)
+{
+	const struct chain_pair *p = data;
+	char text[COMPARE_TEXT_MAX];
+
+	differ(p->c, "extra rule: chain %s, handle %" PRIu64 ": %s", ruleset_chain_name(p->have),
+	       nftnl_rule_get_u64(p->have->rules[j].nft, NFTNL_RULE_HANDLE),
+	       form_text(&p->have_forms[j], text));
+}
+
+static void rule_changed(size_t i, size_t j, void *data)
+{
+	const struct chain_pair *p = data;
+	const struct ruleset_rule *want = &p->want->rules[i];
+	char row[PLAN_NAME_MAX], text[COMPARE_TEXT_MAX];
+
+	differ(p->c, "changed rule: chain %s, %s, handle %" PRIu64 ": has %s, should be %s",
+	       ruleset_chain_name(p->want), ruleset_rule_comment(want->nft, row, sizeof(row)),
+	       nftnl_rule_get_u64(p->have->rules[j].nft, NFTNL_RULE_HANDLE),
+	       form_text(&p->have_forms[j], text), want->text);
+}
+
+static int compare_rules(struct comparison *c, const struct ruleset_chain *want,
 			 const struct ruleset_chain *have)
 {
 	_cleanup_free_ struct compare_form *w = chain_forms(want);
 	_cleanup_free_ struct compare_form *h = chain_forms(have);
-	size_t n = want->count, m = have->count, i = 0, j = 0;
-	_cleanup_free_ uint32_t *common = calloc((n + 1) * (m + 1), sizeof(*common));
-	bool equal = n == m;
+	struct chain_pair p = { c, want, have, w, h };
+	const struct diff d = {
+		.want = want->count,
+		.have = have->count,
+		.equal = rules_equal,
+		.akin = rules_akin,
+		.missing = rule_missing,
+		.extra = rule_extra,
+		.changed = rule_changed,
+		.data = &p,
+	};
 
-	if (!w || !h || !common)
-		return -ENOMEM;
-	for (size_t k = 0; equal && k < n; k++)
-		equal = compare_forms_equal(&w[k], &h[k]);
-	if (equal)
-		return 0;
-#define COMMON(a, b) common[(a) * (m + 1) + (b)]
-	for (size_t a = n; a-- > 0;) {
-		for (size_t b = m; b-- > 0;)
-			COMMON(a, b) = compare_forms_equal(&w[a], &h[b])
-					       ? COMMON(a + 1, b + 1) + 1
-					       : MAX(COMMON(a + 1, b), COMMON(a, b + 1));
-	}
-	while (i < n || j < m) {
-		if (i < n && j < m && compare_forms_equal(&w[i], &h[j])) {
-			i++, j++;
-		} else if (i < n && j < m && COMMON(i, j) == COMMON(i + 1, j + 1) &&
-			   same_row(&want->rules[i], &have->rules[j])) {
-			rule_changed(c, name, &want->rules[i], &have->rules[j], &h[j]);
-			i++, j++;
-		} else if (j == m || (i < n && COMMON(i + 1, j) >= COMMON(i, j + 1))) {
-			rule_missing(c, name, &want->rules[i++]);
-		} else {
-			rule_extra(c, name, &have->rules[j], &h[j]);
-			j++;
-		}
-	}
-#undef COMMON
-	return 0;
+	return w && h ? diff_walk(&d) : -ENOMEM;
 }
 
 /* "type nat hook 3 priority -101 policy 1", or "no hook". */
@@ -258,7 +256,7 @@ static int compare_chains(struct comparison *c, const struct ruleset *want,
 		}
 		if (strcmp(hook_text(h->nft, true, is), hook_text(w->nft, true, should)) != 0)
 			differ(c, "changed chain: %s: has %s, should be %s", name, is, should);
-		rc = compare_rules(c, name, w, h);
+		rc = compare_rules(c, w, h);
 	}
 	for (size_t i = 0; i < have->chain_count; i++) {
 		const char *name = ruleset_chain_name(&have->chains[i]);
