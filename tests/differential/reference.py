@@ -221,7 +221,9 @@ class Reference:
             self.server_ended = now
 
     def close(self, now):
-        self.protocol(False)
+        # Without the client's whole preface it was nothing.
+        if not self.lanes[TO_SERVER].preface:
+            self.protocol(False)
         for number, s in list(self.streams.items()):
             ended = self.server_ended if 0 < s.started <= self.server_ended else now
             if s.done[TO_CLIENT]:
