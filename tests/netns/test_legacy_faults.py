@@ -128,6 +128,11 @@ def test_killed_at_each_step(pod, command):
         # What remove leaves for a moment: redirects that match nothing.
         anchored = ["--dport 0" in str(now[of]) and command == "remove" for of in TABLES]
         assert all(w or a for w, a in zip(whole, anchored)), now
+        for program in {program for program, _ in TABLES}:
+            # A redirect is never without the heartbeat that arms it.
+            first, last = ("raw", "nat") if command == "apply" else ("nat", "raw")
+            assert now[program, last] == old[program, last] or now[program, first] == \
+                new[program, first]
         between.add(str(now))
         sluice(pod, *args)
         assert state(pod) == new
