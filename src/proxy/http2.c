@@ -215,7 +215,7 @@ static void block_begin(struct lane *l)
 static bool block_done(struct http2 *h, enum way way, uint64_t now)
 {
 	struct lane *l = &h->lane[way];
-	enum lost_reason why;
+	enum lost_reason why = LOST_BAD_HEADER_BLOCK;
 	bool good = true;
 
 	if (!hpack_end_block(&l->hpack))

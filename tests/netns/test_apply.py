@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from lib.machine import not_in_a_chroot
 from lib.netns import Netns
 from lib.proc import Process
 from lib.sluice import DRIFT, sluice
@@ -146,6 +147,7 @@ def test_the_network_namespace_at_a_path(pod):
     assert "sluice" not in pod.pod.ruleset()
 
 
+@not_in_a_chroot
 def test_in_a_user_namespace(world):
     """As in a pod with hostUsers: false. Its root is uid 100000 outside; 1337 is 101337."""
     sleeper = world.keep(Process(["unshare", "-U", "-n", "sh", "-c", "echo in; exec sleep 600"]),

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from lib.machine import not_in_a_chroot
 from lib.proc import Process, child_setup, wait_until
 from lib.sluice import DRIFT, FAILED, SLUICE, environment, sluice
 from lib.world import ANY, APP_UID, OUTSIDE, POD
@@ -236,6 +237,7 @@ def test_a_lock_that_is_released_in_time(world, tmp_path):
     sluice(world.pod, "check", *IPTABLES)
 
 
+@not_in_a_chroot
 def test_a_read_only_run(world):
     script = 'mount -t tmpfs -o ro none /run && exec "$@"'
     done = subprocess.run(["unshare", "-m", "sh", "-c", script, "--", SLUICE, "apply", *IPTABLES],
@@ -408,6 +410,7 @@ def test_a_changed_plan_does_not_disarm(world, family):
         assert world.outbound(OUTSIDE[family], 80, uid=APP_UID)["by"] == "outbound"
 
 
+@not_in_a_chroot
 def test_a_user_namespace_that_does_not_own_the_network(world):
     """xt_owner looks at the caller's user namespace: one line that says so, nothing left half."""
     sleeper = world.keep(Process(["unshare", "-U", "-n", "-r", "sh", "-c",
