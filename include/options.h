@@ -6,9 +6,10 @@
  *   name        flag           environment          CNI key
  *   proxy-uid   --proxy-uid    SLUICE_PROXY_UID     proxyUid
  *
- * The command line beats the environment; values of a list option given several times on the
- * command line add up. On the command line an empty value is an error, in the environment it
- * means unset.
+ * The command line beats the environment, which beats the configuration file (an option of kind
+ * OPTION_FILE names it; lines of `name = value`). Values of a list option given several times on
+ * the command line, or in the file, add up. On the command line and in the file an empty value is
+ * an error, in the environment it means unset.
  */
 #ifndef SLUICE_OPTIONS_H
 #define SLUICE_OPTIONS_H
@@ -21,12 +22,14 @@ enum option_kind {
 	OPTION_FLAG,  /* none on the command line (then "on"); on or off in the environment */
 	OPTION_VALUE, /* one value; given twice on the command line is an error */
 	OPTION_LIST,  /* items between commas, or "@FILE" with one or more per line; adds up */
+	OPTION_FILE,  /* the path of a file with more options; one in a table, without a parser */
 	OPTION_KIND_COUNT,
 };
 
 /*
- * Reads one value (of a list: one item) into @field. Pure; prints nothing. 0 or a negative errno
- * with @e set; the caller puts the option's name before it.
+ * Reads one value (of a list: one item) into @field. Unless the option is for the command line
+ * only, the text may be gone afterwards: it can come from a file. Pure; prints nothing. 0 or a
+ * negative errno with @e set; the caller puts the option's name before it.
  */
 typedef int option_parser(void *field, struct span value, struct err *e);
 
@@ -37,9 +40,10 @@ struct option {
 	const char *help;     /* one sentence, no final full stop */
 	enum option_kind kind;
 	unsigned commands;	/* bits of the commands that take it */
-	bool command_line_only; /* no environment variable (--help, --netns) */
+	bool command_line_only; /* neither in the environment nor in a file (--netns) */
 	option_parser *parse;
-	size_t offset; /* of the field in the configuration */
+	size_t offset;	   /* of the field in the configuration */
+	bool stands_alone; /* given, it is all that counts: environment and file are not read */
 };
 
 struct option_table {
@@ -48,10 +52,11 @@ struct option_table {
 };
 
 /*
- * Reads @argv[1..argc-1] and then @environ for what argv left unset, into @config. At most
+ * Reads @argv[1..argc-1], then @environ for what argv left unset, then the configuration file for
+ * what is unset still, into @config. The file may set options of other commands. At most
  * @max_operands arguments that are no options go to @operands, their number to *@operand_count;
- * one more is an error. "--" ends the options. 0, a usage error, or -errno for an unreadable
- * @FILE (also a usage error for the exit status).
+ * one more is an error. "--" ends the options. 0, a usage error, also for a file that cannot be
+ * read, or -ENOMEM.
  */
 int options_parse(const struct option_table *table, unsigned command, int argc, char **argv,
 		  char **environ_list, void *config, const char **operands, size_t max_operands,

@@ -7,6 +7,9 @@
 #include "error.h"
 #include "options.h"
 
+/* Longest name of a service, as a DNS name's. */
+#define PROXY_NAME_MAX 253
+
 struct proxy_config {
 	uint16_t inbound_port; /* the first of CONTRACT_INBOUND_PORTS */
 	uint16_t outbound_port;
@@ -19,8 +22,8 @@ struct proxy_config {
 	uint32_t max_connections; /* 0: as many as the descriptor limit lets */
 	uint32_t max_samples;
 	uint32_t keepalive_idle_ms, keepalive_interval_ms, keepalive_count;
-	const char *service_name, *service_namespace; /* "" when not set */
-	unsigned log_level;			      /* enum log_level */
+	char service_name[PROXY_NAME_MAX + 1], service_namespace[PROXY_NAME_MAX + 1];
+	unsigned log_level; /* enum log_level */
 	bool help, man, version;
 };
 

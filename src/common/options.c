@@ -6,10 +6,15 @@
 #include <errno.h>
 #include <string.h>
 
-/* Where a value came from, for the error line. */
-struct source {
-	char name[80];	  /* "--proxy-uid" or "SLUICE_PROXY_UID" */
-	bool environment; /* an empty value means unset */
+/* Options being read. */
+struct reading {
+	const struct option_table *table;
+	unsigned command;
+	void *config;
+	bool *given;	  /* owned; of each option: by an earlier source, or by this one already */
+	const char *file; /* the configuration file; NULL: none */
+	char file_from[80]; /* what named it */
+	bool alone;	    /* an option that stands alone was given */
 };
 
 void options_env_name(const struct option *o, char *out, size_t size)
@@ -85,26 +90,35 @@ static int parse_file(const struct option *o, void *config, const char *path, st
 	return 0;
 }
 
-static int parse_value(const struct option *o, void *config, const char *value,
-		       const struct source *from, struct err *e)
+/* @from: "--proxy-uid" or "SLUICE_PROXY_UID", for the error line. */
+static int parse_value(struct reading *r, const struct option *o, const char *value,
+		       const char *from, struct err *e)
 {
-	int rc;
+	int rc = 0;
 
-	if (!*value && !from->environment)
-		return err_usage(e, "%s: an empty value: give %s, or leave the option out",
-				 from->name, o->arg);
-	if (o->kind != OPTION_LIST)
-		rc = o->parse(field_of(o, config), span_str(value), e);
-	else if (value[0] == '@')
-		rc = parse_file(o, config, value + 1, e);
-	else
-		rc = parse_items(o, config, span_str(value), e);
-	return rc < 0 ? err_wrap(e, "%s", from->name) : 0;
+	if (!*value)
+		return err_usage(e, "%s: an empty value: give %s, or leave the option out", from,
+				 o->arg);
+	r->alone |= o->stands_alone;
+	if (o->kind == OPTION_FILE) {
+		r->file = value;
+		snprintf(r->file_from, sizeof(r->file_from), "%s", from);
+	} else if (o->kind != OPTION_LIST) {
+		rc = o->parse(field_of(o, r->config), span_str(value), e);
+	} else if (value[0] == '@') {
+		rc = parse_file(o, r->config, value + 1, e);
+	} else {
+		rc = parse_items(o, r->config, span_str(value), e);
+	}
+	return rc < 0 ? err_wrap(e, "%s", from) : 0;
 }
 
+/* The option of that name and, if there can be more of the same name, of the command. */
 static const struct option *find(const struct option_table *table, unsigned command,
-				 struct span name, bool *elsewhere)
+				 struct span name)
 {
+	const struct option *elsewhere = NULL;
+
 	for (size_t i = 0; i < table->count; i++) {
 		const struct option *o = &table->options[i];
 
@@ -112,38 +126,46 @@ static const struct option *find(const struct option_table *table, unsigned comm
 			continue;
 		if (o->commands & command)
 			return o;
-		*elsewhere = true;
+		elsewhere = o;
 	}
-	return NULL;
+	return elsewhere;
+}
+
+/* Marks @o as given; an error when it was before and is no list. */
+static int mark_given(struct reading *r, const struct option *o, const char *from, struct err *e)
+{
+	bool *given = &r->given[o - r->table->options];
+
+	if (*given && o->kind != OPTION_LIST)
+		return err_usage(e, "%s: given twice", from);
+	*given = true;
+	return 0;
 }
 
 /* One argument that begins with "--"; moves *@i on when the value is the next argument. */
-static int parse_flag(const struct option_table *table, unsigned command, int argc, char **argv,
-		      int *i, bool *given, void *config, struct err *e)
+static int parse_flag(struct reading *r, int argc, char **argv, int *i, struct err *e)
 {
 	const char *arg = argv[*i], *equals = strchr(arg, '=');
 	struct span name = SPAN(arg + 2, equals ? (size_t)(equals - arg - 2) : strlen(arg + 2));
+	const struct option *o = find(r->table, r->command, name);
 	const char *value = equals ? equals + 1 : NULL;
-	struct source from = { .environment = false };
-	bool elsewhere = false;
-	const struct option *o = find(table, command, name, &elsewhere);
-	size_t index;
+	char from[80];
+	int rc;
 
-	if (!o)
+	if (!o || !(o->commands & r->command))
 		return err_usage(e, "--%.*s: %s: see --help", (int)MIN(name.len, 64u), name.ptr,
-				 elsewhere ? "not an option of this command" : "unknown option");
-	snprintf(from.name, sizeof(from.name), "--%s", o->name);
-	index = (size_t)(o - table->options);
-	if (given[index] && o->kind != OPTION_LIST)
-		return err_usage(e, "%s: given twice", from.name);
-	given[index] = true;
+				 o ? "not an option of this command" : "unknown option");
+	snprintf(from, sizeof(from), "--%s", o->name);
+	rc = mark_given(r, o, from, e);
+	if (rc < 0)
+		return rc;
 	if (o->kind == OPTION_FLAG && !value)
 		value = "on";
 	if (!value && *i + 1 == argc)
-		return err_usage(e, "%s: the value is missing: give %s", from.name, o->arg);
+		return err_usage(e, "%s: the value is missing: give %s", from, o->arg);
 	if (!value)
 		value = argv[++*i];
-	return parse_value(o, config, value, &from, e);
+	return parse_value(r, o, value, from, e);
 }
 
 static const char *env_value(char **environ_list, const char *name)
@@ -157,26 +179,92 @@ static const char *env_value(char **environ_list, const char *name)
 	return NULL;
 }
 
-static int parse_environment(const struct option_table *table, unsigned command,
-			     char **environ_list, const bool *given, void *config, struct err *e)
+static int parse_environment(struct reading *r, char **environ_list, struct err *e)
 {
-	for (size_t i = 0; i < table->count; i++) {
-		const struct option *o = &table->options[i];
-		struct source from = { .environment = true };
+	for (size_t i = 0; i < r->table->count; i++) {
+		const struct option *o = &r->table->options[i];
 		const char *value;
+		char from[80];
 		int rc;
 
-		if (given[i] || o->command_line_only || !(o->commands & command))
+		if (r->given[i] || o->command_line_only || !(o->commands & r->command))
 			continue;
-		options_env_name(o, from.name, sizeof(from.name));
-		value = env_value(environ_list, from.name);
+		options_env_name(o, from, sizeof(from));
+		value = env_value(environ_list, from);
 		if (!value || !*value)
 			continue;
-		rc = parse_value(o, config, value, &from, e);
+		r->given[i] = true;
+		rc = parse_value(r, o, value, from, e);
 		if (rc < 0)
 			return rc;
 	}
 	return 0;
+}
+
+/* "name = value" of a file. @before: what the command line and the environment gave. */
+static int parse_setting(struct reading *r, const bool *before, struct span line, struct err *e)
+{
+	const char *equals = memchr(line.ptr, '=', line.len);
+	const struct option *o;
+	char name[80], *value;
+	struct span text;
+	int rc;
+
+	if (!equals)
+		return err_usage(e, "'%.*s' is no setting: write NAME = VALUE",
+				 (int)MIN(line.len, 64u), line.ptr);
+	text = span_trim(SPAN(line.ptr, (size_t)(equals - line.ptr)));
+	snprintf(name, sizeof(name), "%.*s", (int)MIN(text.len, 64u), text.ptr);
+	o = find(r->table, r->command, text);
+	if (!o)
+		return err_usage(e, "%s: unknown option", name);
+	if (o->command_line_only || o->kind == OPTION_FILE)
+		return err_usage(e, "%s: not an option for a file", name);
+	if (!(o->commands & r->command) || before[o - r->table->options])
+		return 0;
+	rc = mark_given(r, o, name, e);
+	if (rc < 0)
+		return rc;
+	text = span_trim(SPAN(equals + 1, line.len - (size_t)(equals + 1 - line.ptr)));
+	value = strndup(text.ptr, text.len);
+	if (!value)
+		return err_set(e, -ENOMEM, "out of memory for the options");
+	rc = parse_value(r, o, value, name, e);
+	free(value);
+	return rc;
+}
+
+static int parse_settings(struct reading *r, const bool *before, struct err *e)
+{
+	_cleanup_fclose_ FILE *f = fopen(r->file, "re");
+	_cleanup_free_ char *line = NULL;
+	unsigned number = 0;
+	size_t capacity = 0;
+
+	if (!f)
+		return err_usage(e, "cannot read '%s': %s", r->file, strerror(errno));
+	while (getline(&line, &capacity, f) >= 0) {
+		struct span text = span_trim(SPAN(line, strcspn(line, "#\r\n")));
+
+		number++;
+		if (text.len && parse_setting(r, before, text, e) < 0)
+			return err_wrap(e, "file '%s', line %u", r->file, number);
+	}
+	if (ferror(f))
+		return err_usage(e, "cannot read '%s': %s", r->file, strerror(errno));
+	return 0;
+}
+
+/* The configuration file, for what is unset still. */
+static int parse_config_file(struct reading *r, struct err *e)
+{
+	size_t size = r->table->count * sizeof(*r->given);
+	_cleanup_free_ bool *before = malloc(size);
+
+	if (!before)
+		return err_set(e, -ENOMEM, "out of memory for the options");
+	memcpy(before, r->given, size);
+	return parse_settings(r, before, e) < 0 ? err_wrap(e, "%s", r->file_from) : 0;
 }
 
 int options_parse(const struct option_table *table, unsigned command, int argc, char **argv,
@@ -184,8 +272,10 @@ int options_parse(const struct option_table *table, unsigned command, int argc, 
 		  size_t *operand_count, struct err *e)
 {
 	_cleanup_free_ bool *given = calloc(table->count, sizeof(*given));
+	struct reading r = { .table = table, .command = command, .config = config, .given = given };
 	bool only_operands = false;
 	size_t n = 0;
+	int rc = 0;
 
 	if (!given)
 		return err_set(e, -ENOMEM, "out of memory for the options");
@@ -193,8 +283,7 @@ int options_parse(const struct option_table *table, unsigned command, int argc, 
 		if (!only_operands && strcmp(argv[i], "--") == 0) {
 			only_operands = true;
 		} else if (!only_operands && strncmp(argv[i], "--", 2) == 0) {
-			int rc = parse_flag(table, command, argc, argv, &i, given, config, e);
-
+			rc = parse_flag(&r, argc, argv, &i, e);
 			if (rc < 0)
 				return rc;
 		} else if (!only_operands && argv[i][0] == '-' && argv[i][1]) {
@@ -208,7 +297,11 @@ int options_parse(const struct option_table *table, unsigned command, int argc, 
 	}
 	if (operand_count)
 		*operand_count = n;
-	return parse_environment(table, command, environ_list, given, config, e);
+	if (!r.alone)
+		rc = parse_environment(&r, environ_list, e);
+	if (rc == 0 && r.file && !r.alone)
+		rc = parse_config_file(&r, e);
+	return rc;
 }
 
 /* Where the help's texts begin, and how wide a line gets. */

@@ -58,12 +58,12 @@ static int read_keepalive_count(void *field, struct span value, struct err *e)
 	return parse_u32(value, 1, 127, field, e);
 }
 
-/* The text outlives the configuration: it is argv's or the environment's. */
-static int read_text(void *field, struct span value, struct err *e)
+static int read_name(void *field, struct span value, struct err *e)
 {
-	if (value.len > 253)
-		return err_usage(e, "longer than 253 characters");
-	*(const char **)field = value.ptr;
+	if (value.len > PROXY_NAME_MAX)
+		return err_usage(e, "longer than %d characters", PROXY_NAME_MAX);
+	memcpy(field, value.ptr, value.len);
+	((char *)field)[value.len] = '\0';
 	return 0;
 }
 
@@ -112,17 +112,22 @@ static const struct option rows[] = {
 	{ "keepalive-count", "N", "127", "unanswered probes after which a peer is dead",
 	  OPTION_VALUE, .parse = read_keepalive_count, FIELD(keepalive_count) },
 	{ "service-name", "NAME", NULL, "service_name on every series", OPTION_VALUE,
-	  .parse = read_text, FIELD(service_name) },
+	  .parse = read_name, FIELD(service_name) },
 	{ "service-namespace", "NAME", NULL, "service_namespace on every series", OPTION_VALUE,
-	  .parse = read_text, FIELD(service_namespace) },
+	  .parse = read_name, FIELD(service_namespace) },
 	{ "log-level", "LEVEL", "info", "least urgent lines to print: error, warn, info, debug",
 	  OPTION_VALUE, .parse = read_log_level, FIELD(log_level) },
+	{ "config", "FILE", NULL,
+	  "read options that are given neither here nor in the environment from this file: lines "
+	  "of "
+	  "NAME = VALUE",
+	  OPTION_FILE, .commands = 1 },
 	{ "help", NULL, NULL, "print this and exit", OPTION_FLAG, .parse = read_bool,
-	  .command_line_only = true, FIELD(help) },
+	  .command_line_only = true, .stands_alone = true, FIELD(help) },
 	{ "man", NULL, NULL, "print the manual page in mdoc and exit", OPTION_FLAG,
-	  .parse = read_bool, .command_line_only = true, FIELD(man) },
+	  .parse = read_bool, .command_line_only = true, .stands_alone = true, FIELD(man) },
 	{ "version", NULL, NULL, "print the version and exit", OPTION_FLAG, .parse = read_bool,
-	  .command_line_only = true, FIELD(version) },
+	  .command_line_only = true, .stands_alone = true, FIELD(version) },
 };
 
 const struct option_table proxy_options = { rows, ARRAY_SIZE(rows) };
@@ -141,8 +146,6 @@ void proxy_config_init(struct proxy_config *c)
 		.keepalive_idle_ms = 25000,
 		.keepalive_interval_ms = 25000,
 		.keepalive_count = 127,
-		.service_name = "",
-		.service_namespace = "",
 		.log_level = LOG_INFO,
 	};
 }

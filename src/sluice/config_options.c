@@ -138,7 +138,7 @@ static int option_beat_timeout(void *field, struct span value, struct err *e)
 static int option_netns(void *field, struct span value, struct err *e)
 {
 	(void)e;
-	*(const char **)field = value.ptr; /* an argument: NUL-terminated, lives as long as we */
+	*(const char **)field = value.ptr; /* always an argument: NUL-terminated, outlives us */
 	return 0;
 }
 
@@ -158,6 +158,12 @@ static int option_netns(void *field, struct span value, struct err *e)
 	ROW(name, arg, fallback, help, OPTION_VALUE, RULES, false, parse, field)
 #define LIST(name, arg, fallback, help, parse, field) \
 	ROW(name, arg, fallback, help, OPTION_LIST, RULES, false, parse, field)
+#define ALONE(name_, help_, commands_, field_)                                                  \
+	{                                                                                       \
+		.name = (name_), .help = (help_), .kind = OPTION_FLAG, .commands = (commands_), \
+		.command_line_only = true, .parse = option_switch,                              \
+		.offset = offsetof(struct config, field_), .stands_alone = true                 \
+	}
 
 static const struct option options[] = {
 	LIST("proxy-uid", "UIDS", "1337",
@@ -229,9 +235,14 @@ static const struct option options[] = {
 	    "work in the network namespace of this process, or in the one at this path",
 	    OPTION_VALUE, COMMAND_APPLY | COMMAND_REMOVE | COMMAND_PLAN | COMMAND_CHECK, true,
 	    option_netns, netns),
-	ROW("man", NULL, NULL, "print the manual page in mdoc(7)", OPTION_FLAG, COMMAND_HELP, true,
-	    option_switch, man),
-	ROW("help", NULL, NULL, "print this help", OPTION_FLAG, ALL, true, option_switch, help),
+	{ .name = "config",
+	  .arg = "FILE",
+	  .help = "read options that are given neither here nor in the environment from this file: "
+		  "lines of NAME = VALUE",
+	  .kind = OPTION_FILE,
+	  .commands = COMMAND_APPLY | COMMAND_REMOVE | COMMAND_PLAN | COMMAND_CHECK },
+	ALONE("man", "print the manual page in mdoc(7)", COMMAND_HELP, man),
+	ALONE("help", "print this help", ALL, help),
 };
 
 const struct option_table config_options = { options, ARRAY_SIZE(options) };

@@ -39,11 +39,12 @@ enum {
 
 static const struct option rows[] = {
 	{ "my-port", "PORT", "1", "a port", OPTION_VALUE, FIRST, false, field_port,
-	  offsetof(struct fields, port) },
+	  offsetof(struct fields, port), false },
 	{ "flag", NULL, NULL, "a flag", OPTION_FLAG, FIRST | SECOND, true, field_flag,
-	  offsetof(struct fields, flag) },
+	  offsetof(struct fields, flag), true },
 	{ "list", "N", NULL, "a list", OPTION_LIST, FIRST, false, field_list,
-	  offsetof(struct fields, list) },
+	  offsetof(struct fields, list), false },
+	{ "config", "FILE", NULL, "a file", OPTION_FILE, FIRST, false, NULL, 0, false },
 };
 static const struct option_table table = { rows, ARRAY_SIZE(rows) };
 
@@ -154,19 +155,43 @@ static void test_lists_add_up(void **state)
 	u32_ranges_fini(&o.fields.list);
 }
 
-static void test_a_list_from_a_file(void **state)
+/* A file of its own that holds @text. Its path, which the next call changes. */
+static const char *file_with(const char *text)
 {
-	char path[] = "/tmp/sluice-options-XXXXXX", arg[64];
-	int fd = mkstemp(path);
-	struct outcome o;
+	static char path[32];
 	FILE *f;
+	int fd;
 
-	(void)state;
+	snprintf(path, sizeof(path), "/tmp/sluice-options-XXXXXX");
+	fd = mkstemp(path);
 	assert_true(fd >= 0);
 	f = fdopen(fd, "w");
 	assert_non_null(f);
-	fputs("# ports\n1, 2\n\n 7-9 # more\r\n5", f);
+	fputs(text, f);
 	fclose(f);
+	return path;
+}
+
+/* As PARSE(), with "--config" of a file that holds @text before @args. */
+static struct outcome parse_with_file(const char *text, const char *env, const char *arg)
+{
+	const char *path = file_with(text);
+	struct outcome o;
+	char config[64];
+
+	snprintf(config, sizeof(config), "--config=%s", path);
+	o = PARSE(FIRST, env, config, arg);
+	unlink(path);
+	return o;
+}
+
+static void test_a_list_from_a_file(void **state)
+{
+	const char *path = file_with("# ports\n1, 2\n\n 7-9 # more\r\n5");
+	struct outcome o;
+	char arg[64];
+
+	(void)state;
 	snprintf(arg, sizeof(arg), "--list=@%s", path);
 	o = PARSE(FIRST, NULL, arg);
 	unlink(path);
@@ -174,6 +199,87 @@ static void test_a_list_from_a_file(void **state)
 	assert_int_equal(o.fields.list.count, 4);
 	assert_int_equal(o.fields.list.ranges[2].last, 9);
 	u32_ranges_fini(&o.fields.list);
+}
+
+static void test_a_configuration_file(void **state)
+{
+	static const char text[] = "# all of it\n\n my-port=80 # here\r\nlist = 1, 2\nlist=5";
+	struct outcome o = parse_with_file(text, NULL, NULL);
+
+	(void)state;
+	assert_int_equal(o.rc, 0);
+	assert_int_equal(o.fields.port, 80);
+	assert_int_equal(o.fields.list.count, 3);
+	u32_ranges_fini(&o.fields.list);
+	o = parse_with_file(text, NULL, "--list=9");
+	assert_int_equal(o.fields.list.count, 1);
+	u32_ranges_fini(&o.fields.list);
+	o = parse_with_file(text, "SLUICE_MY_PORT=81", NULL);
+	assert_int_equal(o.fields.port, 81);
+	u32_ranges_fini(&o.fields.list);
+	o = parse_with_file(text, "SLUICE_MY_PORT=81", "--my-port=82");
+	assert_int_equal(o.fields.port, 82);
+	u32_ranges_fini(&o.fields.list);
+}
+
+static void test_the_environment_names_the_file(void **state)
+{
+	const char *path = file_with("my-port = 80");
+	struct outcome o;
+	char env[64];
+
+	(void)state;
+	snprintf(env, sizeof(env), "SLUICE_CONFIG=%s", path);
+	o = PARSE(FIRST, env, NULL);
+	assert_int_equal(o.fields.port, 80);
+	o = PARSE(SECOND, env, NULL);
+	assert_int_equal(o.fields.port, 0);
+	unlink(path);
+	o = PARSE(FIRST, "SLUICE_CONFIG=/no/such", NULL);
+	assert_string_equal(o.e.text,
+			    "SLUICE_CONFIG: cannot read '/no/such': No such file or directory");
+}
+
+static void test_refusals_name_file_and_line(void **state)
+{
+	static const struct {
+		const char *text, *error;
+	} cases[] = {
+		{ "\nmy-port = 0", "line 2: my-port: '0' is out of range: 1 to 65535" },
+		{ "my-port", "line 1: 'my-port' is no setting: write NAME = VALUE" },
+		{ "my-port =",
+		  "line 1: my-port: an empty value: give PORT, or leave the option out" },
+		{ "my-port = 1\nmy-port = 1", "line 2: my-port: given twice" },
+		{ "bogus = 1", "line 1: bogus: unknown option" },
+		{ "= 1", "line 1: : unknown option" },
+		{ "flag = on", "line 1: flag: not an option for a file" },
+		{ "config = x", "line 1: config: not an option for a file" },
+		{ "list = @/no/such",
+		  "line 1: list: cannot read '/no/such': No such file or directory" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct outcome o = parse_with_file(cases[i].text, NULL, NULL);
+		const char *where = strstr(o.e.text, "', line ");
+
+		assert_int_equal(o.rc, -EINVAL);
+		assert_int_equal(o.e.status, EXIT_USAGE);
+		assert_non_null(where);
+		assert_string_equal(where + 3, cases[i].error);
+		assert_memory_equal(o.e.text, "--config: file '/tmp/", 21);
+	}
+}
+
+static void test_help_wants_nothing_else(void **state)
+{
+	struct outcome o = PARSE(FIRST, "SLUICE_MY_PORT=bad", "--config=/no/such", "--flag");
+
+	(void)state;
+	assert_int_equal(o.rc, 0);
+	assert_true(o.fields.flag);
+	o = PARSE(FIRST, "SLUICE_MY_PORT=bad", "--config=/no/such");
+	assert_string_equal(o.e.text, "SLUICE_MY_PORT: 'bad' is not a number");
 }
 
 static void test_names(void **state)
@@ -196,6 +302,10 @@ int main(void)
 		cmocka_unit_test(test_environment),
 		cmocka_unit_test(test_lists_add_up),
 		cmocka_unit_test(test_a_list_from_a_file),
+		cmocka_unit_test(test_a_configuration_file),
+		cmocka_unit_test(test_the_environment_names_the_file),
+		cmocka_unit_test(test_refusals_name_file_and_line),
+		cmocka_unit_test(test_help_wants_nothing_else),
 		cmocka_unit_test(test_names),
 	};
 
