@@ -37,9 +37,10 @@ struct compare_form {
 void compare_form(const struct nftnl_rule *r, struct compare_form *out);
 
 /*
- * Whether the rule that was read is the one that was wanted. The kernel keeps timeouts in ticks
- * (of 1 to 10 ms, by CONFIG_HZ) and cuts off: 50 ms come back as 48 where a tick has 4.
+ * Whether the rule that was read is the one that was wanted. The kernel keeps timeouts in ticks of
+ * @tick_ns and cuts off: 50 ms come back as 48 where a tick has 4. 0: as they were written.
  */
-bool compare_forms_equal(const struct compare_form *want, const struct compare_form *have);
+bool compare_forms_equal(const struct compare_form *want, const struct compare_form *have,
+			 uint32_t tick_ns);
 
 #endif

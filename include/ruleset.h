@@ -49,6 +49,7 @@ struct ruleset {
 	bool exists;	     /* the table is there */
 	uint32_t flags;	     /* of the table */
 	uint32_t generation; /* of the whole nftables state, when it was read */
+	uint32_t tick_ns;    /* in which the kernel that it was read from counts; 0: not read */
 	struct ruleset_chain *chains;
 	size_t chain_count, chain_capacity;
 	struct ruleset_set *sets;

@@ -85,13 +85,25 @@ void compare_form(const struct nftnl_rule *r, struct compare_form *out)
 	put(out->text, &len, "%s", ruleset_rule_comment(r, comment, sizeof(comment)));
 }
 
-/* The longest tick there is: CONFIG_HZ=100. */
-#define TICK_MS 10
+#define NS_PER_MS 1000000u
 
-bool compare_forms_equal(const struct compare_form *want, const struct compare_form *have)
+/* Whether @want_ms reads back as @have_ms: whole ticks, cut off, and told in milliseconds. */
+static bool timeouts_equal(uint64_t want_ms, uint64_t have_ms, uint32_t tick_ns)
 {
-	return have->timeout_ms <= want->timeout_ms &&
-	       want->timeout_ms - have->timeout_ms < TICK_MS && strcmp(want->text, have->text) == 0;
+	/* Where a tick has no whole milliseconds (CONFIG_HZ=300), twice cut off is one less. */
+	uint64_t slack = tick_ns % NS_PER_MS != 0;
+	uint64_t kept = want_ms;
+
+	if (tick_ns)
+		kept = want_ms * NS_PER_MS / tick_ns * tick_ns / NS_PER_MS;
+	return have_ms + slack >= kept && have_ms <= kept + slack;
+}
+
+bool compare_forms_equal(const struct compare_form *want, const struct compare_form *have,
+			 uint32_t tick_ns)
+{
+	return timeouts_equal(want->timeout_ms, have->timeout_ms, tick_ns) &&
+	       strcmp(want->text, have->text) == 0;
 }
 
 /* For people: a rule of the kernel's, told apart by its handle. */
@@ -109,6 +121,7 @@ static const char *form_text(const struct compare_form *f, char text[COMPARE_TEX
 struct comparison {
 	compare_report *report;
 	void *data;
+	uint32_t tick_ns;
 	long differences;
 };
 
@@ -154,7 +167,7 @@ static bool rules_equal(size_t i, size_t j, void *data)
 {
 	const struct chain_pair *p = data;
 
-	return compare_forms_equal(&p->want_forms[i], &p->have_forms[j]);
+	return compare_forms_equal(&p->want_forms[i], &p->have_forms[j], p->c->tick_ns);
 }
 
 /* Of the same row. */
@@ -323,7 +336,7 @@ static void compare_sets(struct comparison *c, const struct ruleset *want,
 long compare_rulesets(const struct ruleset *want, const struct ruleset *have,
 		      compare_report *report, void *data)
 {
-	struct comparison c = { .report = report, .data = data };
+	struct comparison c = { .report = report, .data = data, .tick_ns = have->tick_ns };
 
 	if (!have->exists) {
 		differ(&c, "missing table: inet %s", PLAN_TABLE);

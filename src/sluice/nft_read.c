@@ -290,12 +290,21 @@ static int read_elements(struct reader *rd, struct ruleset_set *s)
 	return ruleset_ranges_from_keys(&s->ranges, rd->keys, rd->key_count, len, rd->e);
 }
 
+/* The kernel's tick: what its coarse clocks advance by. */
+static uint32_t tick_ns(void)
+{
+	struct timespec tick = { .tv_nsec = 0 };
+
+	clock_getres(CLOCK_MONOTONIC_COARSE, &tick);
+	return (uint32_t)tick.tv_nsec;
+}
+
 static int read_once(struct reader *rd)
 {
 	uint32_t before;
 	int rc;
 
-	*rd->out = (struct ruleset){ .exists = false };
+	*rd->out = (struct ruleset){ .tick_ns = tick_ns() };
 	rc = read_generation(rd);
 	before = rd->out->generation;
 	if (rc == 0)

@@ -241,18 +241,28 @@ static void test_address_elements(void **state)
 	assert_string_equal(p->lines[1], "extra element: set out-cidr-excl6.2: fc00::/8");
 }
 
-static void test_a_timeout_may_lose_a_tick(void **state)
+static void test_a_timeout_loses_part_of_a_tick(void **state)
 {
-	struct compare_form want = { .text = "rule", .timeout_ms = 50 }, have = want;
+	static const struct {
+		uint64_t want, have;
+		uint32_t tick;
+		bool equal;
+	} cases[] = {
+		{ 50, 50, 0, true },	      { 50, 48, 0, false },
+		{ 50, 48, 4000000, true },    { 50, 50, 4000000, false },
+		{ 305, 304, 4000000, true },  { 305, 300, 4000000, false },
+		{ 301, 300, 1000000, false }, { 301, 301, 1000000, true },
+		{ 305, 300, 10000000, true }, { 305, 303, 3333333, true },
+		{ 305, 299, 3333333, false },
+	};
 
 	(void)state;
-	assert_true(compare_forms_equal(&want, &have));
-	have.timeout_ms = 48;
-	assert_true(compare_forms_equal(&want, &have));
-	have.timeout_ms = 40;
-	assert_false(compare_forms_equal(&want, &have));
-	have.timeout_ms = 52;
-	assert_false(compare_forms_equal(&want, &have));
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct compare_form want = { .text = "r", .timeout_ms = cases[i].want };
+		const struct compare_form have = { .text = "r", .timeout_ms = cases[i].have };
+
+		assert_int_equal(compare_forms_equal(&want, &have, cases[i].tick), cases[i].equal);
+	}
 }
 
 /* Half-open keys of one byte, as text: "5 9e" starts at 5 and ends before 9. */
@@ -315,7 +325,7 @@ int main(void)
 		TEST(test_a_second_generation_is_extra),
 		TEST(test_elements),
 		TEST(test_address_elements),
-		cmocka_unit_test(test_a_timeout_may_lose_a_tick),
+		cmocka_unit_test(test_a_timeout_loses_part_of_a_tick),
 		cmocka_unit_test(test_ranges_from_half_open_keys),
 	};
 
