@@ -53,8 +53,9 @@ class Nginx(Process):
 
     @staticmethod
     def _answers(netns, port):
-        with netns.socket() as s:
-            return s.connect_ex(("127.0.0.1", port)) == 0
+        """Both its listeners: they are opened one after the other."""
+        with netns.socket(4) as s4, netns.socket(6) as s6:
+            return not (s4.connect_ex(("127.0.0.1", port)) or s6.connect_ex(("::1", port)))
 
 
 def http_connection(netns, address, port, uid=None):

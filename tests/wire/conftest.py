@@ -28,7 +28,11 @@ class Side:
     def connect(self, family, port):
         s = self.client.socket(family, uid=self.uid)
         s.settimeout(30)
-        s.connect((self.address[family], port))
+        try:
+            s.connect((self.address[family], port))
+        except OSError:
+            s.close()
+            raise
         return s
 
 
