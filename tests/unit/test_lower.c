@@ -45,27 +45,20 @@ static bool address_in(const struct addr_range *r, const uint8_t *a, enum addr_f
 
 /* ---- The plan, as it is written ---- */
 
-static bool set_has(const struct plan_set *s, uint32_t number, const uint8_t *a, enum addr_family f)
-{
-	if (s->numbers)
-		return u32_ranges_have(s->numbers, number);
-	for (size_t i = 0; i < s->addresses->count; i++) {
-		if (address_in(&s->addresses->ranges[i], a, f))
-			return true;
-	}
-	return false;
-}
-
 static bool number_matches(const struct plan_match *m, uint32_t number)
 {
-	return m->set ? set_has(m->set, number, NULL, ADDR_V4) != m->negate : m->value == number;
+	return m->set ? u32_ranges_have(m->set->numbers, number) != m->negate : m->value == number;
 }
 
 static bool address_matches(const struct plan_match *m, const struct packet *p, const uint8_t *a)
 {
+	bool found = false;
+
 	if (p->family != (m->set->type == PLAN_SET_ADDR4 ? ADDR_V4 : ADDR_V6))
 		return false;
-	return set_has(m->set, 0, a, p->family) != m->negate;
+	for (size_t i = 0; i < m->set->addresses->count; i++)
+		found |= address_in(&m->set->addresses->ranges[i], a, p->family);
+	return found != m->negate;
 }
 
 static bool plan_matches(const struct plan_match *m, const struct packet *p)
