@@ -32,18 +32,20 @@ endif
 
 # ---- Sources. Explicit, so that a stray file is never built; `make lint` finds one left out ----
 
-common := addr error interval log options parse protocol
-sluice := backend backend_iptc backend_nft commands compare compare_set compare_xt config \
-	config_options decode_xt diff drain encode_expr encode_nft encode_xt legacy lower main man \
-	netns nft_read nft_write nl_batch nl_socket plan plan_json plan_nft plan_text privs ruleset \
-	sock_destroy xt_lock xtable
+common := addr error interval json log options packet parse protocol
+sluice := backend backend_iptc backend_nft command_explain commands compare compare_set \
+	compare_xt config config_options decode_xt diff drain encode_expr encode_nft encode_xt \
+	explain explain_nft explain_xt legacy lower main man netns nft_list nft_read nft_write \
+	nl_batch nl_socket plan plan_json plan_nft plan_text privs readback ruleset sock_destroy \
+	xt_lock xtable
 proxy := admin admin_http flow grpc heartbeat hpack hpack_huffman hpack_table http1 http1_line \
 	http1_parse http1_ring http2 http2_stream listener loop main metrics metrics_info metrics_names \
 	metrics_process metrics_text observer origdst parent pipes pod proxy_man proxy_options record \
 	relay sniff thread tls_hello worker
 # Unit test programs, by what they are linked with.
 unit-common := test_addr test_interval test_options test_parse test_protocol
-unit-sluice := test_compare test_config test_encode test_encode_xt test_lower test_plan
+unit-sluice := test_compare test_config test_encode test_encode_xt test_explain test_lower \
+	test_plan
 unit-proxy := test_admin test_grpc test_hpack test_http1 test_http1_parse test_http2 test_metrics \
 	test_metrics_text test_sniff test_tls_hello
 fuzz := fuzz_hpack fuzz_http1 fuzz_http2 fuzz_observer fuzz_parse fuzz_tls_hello

@@ -10,6 +10,7 @@
 #include "contract.h"
 #include "interval.h"
 #include "options.h"
+#include "packet.h"
 
 /* Bits that say which commands take an option. */
 enum command_bit {
@@ -19,6 +20,10 @@ enum command_bit {
 	COMMAND_CHECK = 1 << 3,
 	COMMAND_VERSION = 1 << 4,
 	COMMAND_HELP = 1 << 5,
+	COMMAND_EXPLAIN = 1 << 6,
+	COMMAND_QUESTION = 1 << 7, /* a line of explain --batch */
+	COMMAND_STATUS = 1 << 8,
+	COMMAND_VERIFY = 1 << 9,
 };
 
 /* Without the final NUL, as in the kernel's IFNAMSIZ. */
@@ -66,6 +71,13 @@ enum plan_format {
 	PLAN_FORMAT_COUNT,
 };
 
+/* How explain, status and verify answer. */
+enum output_format {
+	OUTPUT_TEXT,
+	OUTPUT_JSON,
+	OUTPUT_FORMAT_COUNT,
+};
+
 struct config {
 	struct u32_ranges proxy_uids, proxy_gids;
 	uint16_t inbound_port, outbound_port, admin_port;
@@ -88,7 +100,12 @@ struct config {
 	unsigned backend;	  /* enum backend_choice */
 	uint32_t lock_timeout_ms; /* how long to wait for the lock of iptables */
 
+	struct packet packet; /* explain: what is asked about */
+	bool batch, live;     /* explain */
+	bool watch, repair;   /* check */
+
 	unsigned format;   /* enum plan_format */
+	unsigned output;   /* enum output_format */
 	const char *netns; /* PID or path; borrowed; NULL: the current one */
 	bool help, man;
 	const char *topic; /* of help: a command; borrowed */

@@ -10,8 +10,7 @@
 #include "plan_print.h"
 #include "privs.h"
 
-/* Where the rules are, or shall be. */
-static int enter(const struct config *c, struct err *e)
+int commands_enter(const struct config *c, struct err *e)
 {
 	int rc = c->netns ? netns_enter(c->netns, e) : 0;
 
@@ -58,7 +57,7 @@ static int apply(const struct config *c, const struct plan *p, struct err *e)
 {
 	struct backend_options o = options_of(c);
 	struct backend_applied done;
-	int rc = enter(c, e);
+	int rc = commands_enter(c, e);
 
 	if (rc == 0)
 		rc = backend_apply(c->backend, p, &o, &done, e);
@@ -94,7 +93,7 @@ int command_remove(const struct config *c, struct err *e)
 {
 	struct backend_removed done = { .existed = false };
 	struct backend_options o = options_of(c);
-	int rc = enter(c, e);
+	int rc = commands_enter(c, e);
 
 	if (rc == 0)
 		rc = backend_remove(c->backend, &o, &done, e);
@@ -156,7 +155,7 @@ static void print_difference(const char *line, void *data)
 
 static int check(const struct config *c, const struct plan *p, struct err *e)
 {
-	long differences = enter(c, e);
+	long differences = commands_enter(c, e);
 
 	if (differences == 0)
 		differences = backend_check(c->backend, p, print_difference, NULL, e);

@@ -142,10 +142,68 @@ static int option_netns(void *field, struct span value, struct err *e)
 	return 0;
 }
 
-#define RULES (COMMAND_APPLY | COMMAND_PLAN | COMMAND_CHECK)
+static int option_output(void *field, struct span value, struct err *e)
+{
+	static const char *const words[] = { "text", "json" };
+
+	_Static_assert(ARRAY_SIZE(words) == OUTPUT_FORMAT_COUNT, "a word for each");
+	return parse_word(value, words, ARRAY_SIZE(words), field, e);
+}
+
+static int option_direction(void *field, struct span value, struct err *e)
+{
+	static const char *const words[] = { "outbound", "inbound" };
+
+	_Static_assert(ARRAY_SIZE(words) == PACKET_DIRECTION_COUNT, "a word for each");
+	return parse_word(value, words, ARRAY_SIZE(words), field, e);
+}
+
+static int option_protocol(void *field, struct span value, struct err *e)
+{
+	static const char *const words[] = { "tcp", "udp" };
+
+	_Static_assert(ARRAY_SIZE(words) == PACKET_PROTOCOL_COUNT, "a word for each");
+	return parse_word(value, words, ARRAY_SIZE(words), field, e);
+}
+
+static int option_endpoint(void *field, struct span value, struct err *e)
+{
+	return endpoint_parse(value, field, e);
+}
+
+static int option_owner(void *field, struct span value, struct err *e)
+{
+	return parse_u32(value, 0, OWNER_MAX, field, e);
+}
+
+static int option_iface(void *field, struct span value, struct err *e)
+{
+	char *name = field;
+
+	if (!value.len || value.len >= PACKET_IFACE_MAX)
+		return err_usage(e, "'%.*s' is not the name of an interface: 1 to %u characters",
+				 (int)MIN(value.len, 64u), value.ptr, PACKET_IFACE_MAX - 1);
+	memset(name, 0, PACKET_IFACE_MAX);
+	memcpy(name, value.ptr, value.len);
+	return 0;
+}
+
+/* On or off, where not saying it is a third. */
+static int option_answer(void *field, struct span value, struct err *e)
+{
+	unsigned *said = field;
+	bool yes = false;
+	int rc = parse_bool(value, &yes, e);
+
+	if (rc == 0)
+		*said = yes ? PACKET_YES : PACKET_NO;
+	return rc;
+}
+
+#define RULES (COMMAND_APPLY | COMMAND_PLAN | COMMAND_CHECK | COMMAND_EXPLAIN | COMMAND_VERIFY)
 #define ALL                                                                                \
 	(COMMAND_APPLY | COMMAND_REMOVE | COMMAND_PLAN | COMMAND_CHECK | COMMAND_VERSION | \
-	 COMMAND_HELP)
+	 COMMAND_HELP | COMMAND_EXPLAIN | COMMAND_STATUS | COMMAND_VERIFY)
 
 /* name, value, default, help, kind, commands, command line only, parser, field */
 #define ROW(name_, arg_, fallback_, help_, kind_, commands_, cli_, parse_, field_)        \
@@ -164,6 +222,10 @@ static int option_netns(void *field, struct span value, struct err *e)
 		.command_line_only = true, .parse = option_switch,                              \
 		.offset = offsetof(struct config, field_), .stands_alone = true                 \
 	}
+
+#define ASK(name, arg, fallback, help, parse, field)                                           \
+	ROW(name, arg, fallback, help, OPTION_VALUE, COMMAND_EXPLAIN | COMMAND_QUESTION, true, \
+	    parse, packet.field)
 
 static const struct option options[] = {
 	LIST("proxy-uid", "UIDS", "1337",
@@ -231,16 +293,42 @@ static const struct option options[] = {
 	    "a table to read, a file for 'nft -f', files for 'iptables-legacy-restore -n' and its "
 	    "ip6tables twin, or JSON for programs",
 	    OPTION_VALUE, COMMAND_PLAN, true, option_format, format),
+	ROW("format", "text|json", "text", "a text to read, or JSON for programs", OPTION_VALUE,
+	    COMMAND_EXPLAIN | COMMAND_STATUS | COMMAND_VERIFY, true, option_output, output),
+	ASK("direction", "outbound|inbound", "outbound",
+	    "who begins the connection: a process here, or somebody else", option_direction,
+	    direction),
+	ASK("protocol", "tcp|udp", "tcp", "the protocol", option_protocol, protocol),
+	ASK("from", "ADDRESS[:PORT]", NULL, "where the connection comes from", option_endpoint,
+	    from),
+	ASK("to", "ADDRESS:PORT", NULL, "where it goes", option_endpoint, to),
+	ASK("uid", "ID", "0", "the user who made the socket", option_owner, uid),
+	ASK("gid", "ID", "0", "that user's group", option_owner, gid),
+	ASK("iface", "NAME", "one that no option names",
+	    "the interface that it leaves through, or arrived on", option_iface, iface),
+	ASK("local", "on|off", "on if inbound or to loopback",
+	    "whether the destination is an address of this namespace", option_answer, local),
+	ASK("listening", "on|off", "on", "whether somebody here listens there", option_answer,
+	    listening),
+	ASK("alive", "on|off", "on; with --live, as it is", "whether the proxy is alive",
+	    option_answer, alive),
+	ROW("live", NULL, NULL, "ask the rules that the kernel holds, not the plan", OPTION_FLAG,
+	    COMMAND_EXPLAIN, true, option_switch, live),
+	ROW("batch", NULL, NULL,
+	    "answer each line of standard input, which has the options of one question",
+	    OPTION_FLAG, COMMAND_EXPLAIN, true, option_switch, batch),
 	ROW("netns", "PID|PATH", NULL,
 	    "work in the network namespace of this process, or in the one at this path",
-	    OPTION_VALUE, COMMAND_APPLY | COMMAND_REMOVE | COMMAND_PLAN | COMMAND_CHECK, true,
-	    option_netns, netns),
+	    OPTION_VALUE,
+	    COMMAND_APPLY | COMMAND_REMOVE | COMMAND_PLAN | COMMAND_CHECK | COMMAND_EXPLAIN |
+		    COMMAND_STATUS | COMMAND_VERIFY,
+	    true, option_netns, netns),
 	{ .name = "config",
 	  .arg = "FILE",
 	  .help = "read options that are given neither here nor in the environment from this file: "
 		  "lines of NAME = VALUE",
 	  .kind = OPTION_FILE,
-	  .commands = COMMAND_APPLY | COMMAND_REMOVE | COMMAND_PLAN | COMMAND_CHECK },
+	  .commands = RULES | COMMAND_REMOVE },
 	ALONE("man", "print the manual page in mdoc(7)", COMMAND_HELP, man),
 	ALONE("help", "print this help", ALL, help),
 };

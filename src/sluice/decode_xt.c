@@ -361,6 +361,19 @@ const char *decode_xt(const struct xtable *t, const struct xtable_rule *r,
 	return line;
 }
 
+bool decode_xt_redirect(const struct xtable *t, const struct xtable_rule *r, uint16_t *first,
+			uint16_t *last)
+{
+	struct xtable_part target;
+	struct nat nat;
+
+	xtable_target_part(t, r, &target);
+	nat = nat_of(&target, t->family);
+	*first = nat.first;
+	*last = nat.last;
+	return nat.option;
+}
+
 static void rule_ports(const struct xtable *t, const struct xtable_rule *r,
 		       struct plan_ports *ports)
 {

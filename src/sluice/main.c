@@ -34,6 +34,8 @@ static const struct command commands[] = {
 	{ "plan", COMMAND_PLAN, PRIVS_NONE, command_plan,
 	  "print the rules that the options lead to; change nothing" },
 	{ "check", COMMAND_CHECK, PRIVS_KERNEL, command_check, "compare the kernel with the plan" },
+	{ "explain", COMMAND_EXPLAIN, PRIVS_KERNEL, command_explain,
+	  "say which rule decides about a connection, and how" },
 	{ "version", COMMAND_VERSION, PRIVS_NONE, command_version, "print the version" },
 	{ "help", COMMAND_HELP, PRIVS_NONE, command_help,
 	  "print this, or what 'help COMMAND' takes" },
@@ -73,7 +75,8 @@ static int help_for(const struct command *c)
 	printf("Usage: sluice %s [OPTION]...%s\n\n%c%s.\n\nOptions:\n", c->name,
 	       c->bit == COMMAND_HELP ? " [COMMAND]" : "", c->help[0] - 'a' + 'A', c->help + 1);
 	options_help(&config_options, c->bit, stdout);
-	if (c->bit & (COMMAND_APPLY | COMMAND_PLAN | COMMAND_CHECK))
+	if (c->bit &
+	    (COMMAND_APPLY | COMMAND_PLAN | COMMAND_CHECK | COMMAND_EXPLAIN | COMMAND_VERIFY))
 		puts("\n"
 		     "PORTS and IDS are lists of numbers and ranges (80,8000-8999), CIDRS of\n"
 		     "addresses and blocks of both families, UIDS and GIDS take names too. A list\n"

@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 /* A packet and what the kernel knows about it. */
-struct packet {
+struct sample {
 	enum addr_family family;
 	bool udp, syn, local, listener, alive;
 	uint32_t uid, gid;
@@ -50,7 +50,7 @@ static bool number_matches(const struct plan_match *m, uint32_t number)
 	return m->set ? u32_ranges_have(m->set->numbers, number) != m->negate : m->value == number;
 }
 
-static bool address_matches(const struct plan_match *m, const struct packet *p, const uint8_t *a)
+static bool address_matches(const struct plan_match *m, const struct sample *p, const uint8_t *a)
 {
 	bool found = false;
 
@@ -61,7 +61,7 @@ static bool address_matches(const struct plan_match *m, const struct packet *p, 
 	return found != m->negate;
 }
 
-static bool plan_matches(const struct plan_match *m, const struct packet *p)
+static bool plan_matches(const struct plan_match *m, const struct sample *p)
 {
 	switch (m->kind) {
 	case PLAN_MATCH_UID:
@@ -101,7 +101,7 @@ static bool plan_matches(const struct plan_match *m, const struct packet *p)
 }
 
 /* Jumps are taken at the ends of chains only, so that return and falling out are the same. */
-static struct fate plan_fate(const struct plan *plan, enum plan_chain_id id, const struct packet *p)
+static struct fate plan_fate(const struct plan *plan, enum plan_chain_id id, const struct sample *p)
 {
 	const struct plan_chain *c = &plan->chains[id];
 
@@ -147,7 +147,7 @@ static bool port_matches(const struct lower_rule *r, uint16_t port)
 	return found;
 }
 
-static bool lower_matches(const struct lower_rule *r, const struct packet *p)
+static bool lower_matches(const struct lower_rule *r, const struct sample *p)
 {
 	unsigned c = r->conditions;
 
@@ -174,7 +174,7 @@ static bool lower_matches(const struct lower_rule *r, const struct packet *p)
 static unsigned steps; /* rules looked at */
 
 /* xt_table's walk: a jump comes back, a goto comes back where the last jump would. */
-static bool walk(const struct lower *l, unsigned chain, const struct packet *p, struct fate *out)
+static bool walk(const struct lower *l, unsigned chain, const struct sample *p, struct fate *out)
 {
 	const struct lower_chain *c = &l->chains[chain];
 
@@ -200,7 +200,7 @@ static bool walk(const struct lower *l, unsigned chain, const struct packet *p, 
 	return false;
 }
 
-static struct fate lower_fate(const struct lower *l, enum plan_chain_id id, const struct packet *p)
+static struct fate lower_fate(const struct lower *l, enum plan_chain_id id, const struct sample *p)
 {
 	const struct lower_chain *c = &l->chains[id];
 	struct fate found = direct;
@@ -237,11 +237,11 @@ static void any_address(enum addr_family f, uint8_t a[16])
 	a[addr_len(f) - 1] = (uint8_t)any(6);
 }
 
-static void any_packet(struct packet *p)
+static void any_packet(struct sample *p)
 {
 	static const char *const ifaces[] = { "lo", "eth0", "veth1", "net1" };
 
-	*p = (struct packet){
+	*p = (struct sample){
 		.family = any(2) ? ADDR_V6 : ADDR_V4,
 		.udp = !any(4),
 		.syn = any(8),
@@ -335,7 +335,7 @@ static void test_the_chains_decide_as_the_plan_does(void **state)
 		for (unsigned n = 0; n < 600; n++) {
 			enum plan_chain_id base = bases[any(3)];
 			struct fate want, have;
-			struct packet p;
+			struct sample p;
 
 			any_packet(&p);
 			want = plan_fate(&plan, base, &p);
@@ -381,7 +381,7 @@ static void test_a_long_list_costs_few_steps(void **state)
 	(void)state;
 	many(10000, &config, &plan, &lowered);
 	for (unsigned i = 0; i < 20000; i++) {
-		struct packet p = { .syn = true,
+		struct sample p = { .syn = true,
 				    .alive = true,
 				    .in = "lo",
 				    .out = "eth0",
