@@ -41,6 +41,7 @@ enum http1_state {
 	HTTP1_TRAILERS,	  /* trailer lines up to an empty one, then START */
 	HTTP1_UNTIL_END,  /* content up to the end of the stream */
 	HTTP1_WAIT,	  /* behind a CONNECT: its answer says what these bytes are */
+	HTTP1_H2C,	  /* after 101 to h2c: the next byte is HTTP/2's */
 	HTTP1_TUNNEL,	  /* after 101 or a CONNECT that succeeded, or after FIN: not looked at */
 	HTTP1_STATE_COUNT,
 };
@@ -52,8 +53,8 @@ struct http1_lane {
 	uint64_t left;		   /* content bytes to come; in FIELDS the Content-Length */
 	struct http1_carry *carry; /* the line that the last read cut, or NULL */
 	uint32_t head_bytes;	   /* of this head or these trailers so far */
+	uint16_t fields;	   /* what the head said: FIELD_* of http1.c */
 	uint8_t state;		   /* enum http1_state */
-	uint8_t fields;		   /* what the head said: FIELD_* of http1.c */
 	uint8_t folded;		   /* the header that a folded line would continue */
 };
 
@@ -73,6 +74,7 @@ struct http1 {
 	struct http1_request *ring;	/* instead of few[], while there are more */
 	struct http1_host *host;	/* the last request's */
 	uint64_t first_byte[WAY_COUNT]; /* of the message that each lane is in */
+	uint64_t response_started;	/* the final response's first byte, when `status` */
 	uint64_t response_body;		/* content bytes so far */
 	uint64_t response_ended;	/* its last byte, when `answered` */
 	uint64_t server_ended;		/* the server's FIN, or 0 */

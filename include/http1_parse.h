@@ -43,6 +43,7 @@ enum http1_field {
 	HTTP1_FIELD_LENGTH, /* Content-Length */
 	HTTP1_FIELD_CODING, /* Transfer-Encoding */
 	HTTP1_FIELD_HOST,   /* Host */
+	HTTP1_FIELD_H2C,    /* Upgrade, whose value is h2c */
 	HTTP1_FIELD_FOLD,   /* no field: continues the one before (RFC 9112 sect. 5.2) */
 };
 

@@ -17,6 +17,7 @@ enum {
 	SAID_NONSENSE = 1 << 5, /* a length or coding that cannot be read */
 	SAID_TOO_LONG = 1 << 6, /* a length or coding in a line that is cut */
 	SAID_INTERIM = 1 << 7,	/* a response 1xx, but no 101 */
+	SAID_H2C = 1 << 8,	/* Upgrade: h2c */
 };
 
 /* Tells of the oldest request and forgets it. */
@@ -31,7 +32,7 @@ static void tell(struct observer *o, enum error_type error, uint64_t ended)
 		.error = error,
 		.host = r->host ? SPAN(r->host->text, r->host->len) : SPAN("", 0),
 		.started = r->started,
-		.first_byte = h->status ? h->first_byte[WAY_TO_CLIENT] : 0,
+		.first_byte = h->status ? h->response_started : 0,
 		.ended = ended,
 		.request_body = r->body,
 		.response_body = h->status ? h->response_body : 0,
@@ -222,10 +223,12 @@ static void status_line(struct observer *o, const struct http1_line *line)
 	l->folded = HTTP1_FIELD_OTHER;
 	h->response_body = 0;
 	/* Any number of interim responses may come first (RFC 9110 sect. 15.2). */
-	if (status < 200 && status != 101)
+	if (status < 200 && status != 101) {
 		l->fields = SAID_INTERIM;
-	else
+	} else {
 		h->status = status;
+		h->response_started = h->first_byte[WAY_TO_CLIENT];
+	}
 }
 
 /* RFC 9110 sect. 8.6: the same length again is the same, another is an error. */
@@ -276,6 +279,9 @@ static void field_line(struct observer *o, enum way way, const struct http1_line
 			l->fields |= SAID_HOST;
 		}
 		break;
+	case HTTP1_FIELD_H2C:
+		l->fields |= SAID_H2C;
+		break;
 	case HTTP1_FIELD_FOLD:
 		/* A folded length or coding is read in different ways by different servers. */
 		if (value.len &&
@@ -320,6 +326,12 @@ static void frame(struct observer *o, enum way way, enum http1_state unframed, e
 	}
 }
 
+/* Whether there is but one request, and it is whole: only then can it become stream 1. */
+static bool is_only(struct http1 *h)
+{
+	return h->count == 1 && http1_ring_at(h, 0)->whole;
+}
+
 /* RFC 9112 sect. 6.3, items 1, 2 and 8: what depends on status and method. */
 static void response_head_done(struct observer *o, uint64_t now)
 {
@@ -329,6 +341,8 @@ static void response_head_done(struct observer *o, uint64_t now)
 
 	if (h->lane[WAY_TO_CLIENT].fields & SAID_INTERIM)
 		next_message(&h->lane[WAY_TO_CLIENT]);
+	else if (h->status == 101 && (h->lane[WAY_TO_CLIENT].fields & SAID_H2C) && is_only(h))
+		h->lane[WAY_TO_SERVER].state = h->lane[WAY_TO_CLIENT].state = HTTP1_H2C;
 	else if (h->status == 101 || (method == HTTP_METHOD_CONNECT && success))
 		tunnel(o, now);
 	else if (method == HTTP_METHOD_HEAD || h->status == 204 || h->status == 304)
@@ -472,6 +486,33 @@ static void content(struct observer *o, enum way way, uint64_t n, uint64_t now)
 		message_whole(o, way, now);
 }
 
+/*
+ * The connection speaks HTTP/2 from here on: the request is answered there, on stream 1, and told
+ * there (RFC 7540 sect. 3.2).
+ */
+static void become_http2(struct observer *o)
+{
+	struct http1 *h = &o->http1;
+	const struct http1_request *r = http1_ring_at(h, 0);
+	struct http2_upgrade u = {
+		.method = (enum http_method)r->method,
+		.host = r->host ? SPAN(r->host->text, r->host->len) : SPAN("", 0),
+		.started = r->started,
+		.body = r->body,
+	};
+	struct http2 *http2 = http2_new(o->sink, o->ctx);
+
+	if (!http2 || !http2_adopt(http2, &u)) {
+		http2_free(http2, 0);
+		lost(o, LOST_OUT_OF_MEMORY);
+		return;
+	}
+	http1_ring_pop(h);
+	close_lanes(h);
+	o->protocol = PROTOCOL_HTTP2;
+	o->http2 = http2;
+}
+
 /* Whether the line at @p may be one that field_line() or on_line() acts on. */
 static bool is_of_interest(const char *p)
 {
@@ -486,6 +527,9 @@ static bool is_of_interest(const char *p)
 	case 'H': /* Host */
 	case 'h':
 		return (p[1] | 0x20) == 'o';
+	case 'U': /* Upgrade */
+	case 'u':
+		return (p[1] | 0x20) == 'p';
 	case ' ':
 	case '\t':
 	case '\r':
@@ -543,6 +587,10 @@ void http1_data(struct observer *o, enum way way, struct span bytes, uint64_t no
 			return;
 		case HTTP1_TUNNEL:
 			return;
+		case HTTP1_H2C:
+			become_http2(o);
+			observer_data(o, way, bytes, now);
+			return;
 		case HTTP1_FIELDS:
 			if (!l->carry)
 				skim(l, &bytes);
@@ -563,7 +611,8 @@ void http1_end(struct observer *o, enum way way, uint64_t now)
 		if (l->state == HTTP1_UNTIL_END)
 			response_whole(o, now);
 		o->http1.server_ended = now;
-	} else if (l->state != HTTP1_START && l->state != HTTP1_WAIT && l->state != HTTP1_TUNNEL) {
+	} else if (l->state != HTTP1_START && l->state != HTTP1_WAIT && l->state != HTTP1_H2C &&
+		   l->state != HTTP1_TUNNEL) {
 		/* Cut short; there will be no more of it, and it may be answered yet. */
 		request_whole(o);
 	}

@@ -240,6 +240,12 @@ enum http1_field http1_parse_field(struct span line, struct span *value)
 		if (field_is(line, SPAN_LIT("host"), value))
 			return HTTP1_FIELD_HOST;
 		break;
+	case 'U':
+	case 'u':
+		if (field_is(line, SPAN_LIT("upgrade"), value) &&
+		    span_eq_nocase(*value, SPAN_LIT("h2c")))
+			return HTTP1_FIELD_H2C;
+		break;
 	case ' ':
 	case '\t':
 		*value = span_trim(line);

@@ -18,6 +18,10 @@ struct http2_case {
 #define ANSWER	 "< H 1 :status=200 content-type=application/grpc\n"
 #define TRAILERS "< H 1 -e grpc-status=0\n"
 
+#define UPGRADE \
+	"> @ GET / HTTP/1.1|Host: h:80|Connection: Upgrade|Upgrade: h2c|HTTP2-Settings: AAMA||\n"
+#define SWITCHED "< @ HTTP/1.1 101 Switching Protocols|Connection: Upgrade|UPGRADE: H2C||\n"
+
 #define GET_OK	  "is http2\n+GET\n-GET\nGET 2 'h' 200 req=0 resp=0 ok\n"
 #define LOST(why) "is http2\n+GET\n-GET\nlost " why "\nis tcp\n"
 /* Lost before there was a request. */
@@ -153,6 +157,34 @@ static const struct http2_case http2_cases[] = {
 	  "< S 3=100\n< ! 4142434445464748494a4b4c4d4e4f50515253545556\n> P\n> S\n", "is tcp\n" },
 	{ "the server seemed to speak HTTP/2, the client does not", "< S 3=100\n> ! 474554202f\n",
 	  "is tcp\n" },
+
+	/* ---- Upgraded from HTTP/1 ---- */
+	{ "an upgrade, answered on stream 1", UPGRADE SWITCHED "< S\n> P\n> S\n" OK,
+	  "is http1\n+GET\nis http2\n-GET\nGET 2 'h' 200 req=0 resp=0 ok\n" },
+	{ "an upgrade, and a request behind it",
+	  UPGRADE SWITCHED "< S\n< H 1 :status=200\n> P\n> S\n"
+			   "> H 3 -e :method=PUT :authority=b\n< D 1 -e 9\n< H 3 -e :status=204\n",
+	  "is http1\n+GET\nis http2\n+PUT\n-GET\nGET 2 'h' 200 req=0 resp=9 ok\n-PUT\n"
+	  "PUT 2 'b' 204 req=0 resp=0 ok\n" },
+	{ "an upgrade of a request with content",
+	  "> @ POST / HTTP/1.1|Host: h|Content-Length: 3|Upgrade: h2c||abc\n" SWITCHED
+	  "< S\n> P\n> S\n" OK,
+	  "is http1\n+POST\nis http2\n-POST\nPOST 2 'h' 200 req=3 resp=0 ok\n" },
+	{ "an upgrade that is declined",
+	  UPGRADE "< @ HTTP/1.1 200 OK|Upgrade: h2c|Content-Length: 2||ok\n",
+	  "is http1\n+GET\n-GET\nGET 1.1 'h' 200 req=0 resp=2 ok\n" },
+	{ "an upgrade to something else is a tunnel",
+	  UPGRADE "< @ HTTP/1.1 101 S|Upgrade: h2||\n< S\n",
+	  "is http1\n+GET\n-GET\nGET 1.1 'h' 101 req=0 resp=0 ok\n" },
+	{ "an upgrade with nothing behind it", UPGRADE SWITCHED,
+	  "is http1\n+GET\n-GET\nGET 1.1 'h' 101 req=0 resp=0 reset\n" },
+	{ "an upgrade without an answer", UPGRADE SWITCHED "< S\n> P\n> S\n",
+	  "is http1\n+GET\nis http2\n-GET\nGET 2 'h' 0 req=0 resp=0 no_response\n" },
+	{ "an upgrade, and no preface", UPGRADE SWITCHED "< S\n> @ GET / HTTP/1.1||\n",
+	  "is http1\n+GET\nis http2\n-GET\nlost bad_frame\nis tcp\n" },
+	{ "an upgrade, and a large table by the client's HTTP2-Settings",
+	  UPGRADE SWITCHED "< S\n< H 1 -e !3fe17f :status=200\n> P\n> S\n",
+	  "is http1\n+GET\nis http2\n-GET\nGET 2 'h' 200 req=0 resp=0 ok\n" },
 
 	/* ---- Tables ---- */
 	{ "a smaller table, both ways",

@@ -12,6 +12,7 @@
  *	< G 5			GOAWAY: last stream 5
  *	> X 2a 1 0102		type 0x2a on stream 1
  *	> ! 0102		bytes
+ *	> @ GET / HTTP/1.1||	text, CR LF for each |
  *	> F			FIN
  *
  * Flags follow a '-': e END_STREAM, n without END_HEADERS, p padded by 7 bytes, r with priority. A
@@ -64,6 +65,15 @@ static inline void script_hex(struct script *s, const char *hex)
 
 	for (; sscanf(hex, "%2x", &byte) == 1; hex += 2)
 		script_byte(s, byte);
+}
+
+static inline void script_text(struct script *s, const char *text)
+{
+	for (; *text; text++) {
+		if (*text == '|')
+			script_byte(s, '\r');
+		script_byte(s, *text == '|' ? '\n' : (unsigned char)*text);
+	}
 }
 
 /* "name=value" as a literal that is not indexed, or "!hex". Neither is longer than 126 bytes. */
@@ -174,6 +184,8 @@ static inline void script_line(struct script *s, char *line)
 	step->start = s->len;
 	if (line[2] == 'P')
 		script_bytes(s, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24);
+	else if (line[2] == '@')
+		script_text(s, line + 4);
 	else if (line[2] == '!')
 		script_payload(s, '!', save, 0);
 	else if (!step->fin)
