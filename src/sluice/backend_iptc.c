@@ -16,6 +16,9 @@
 #define REPLACE_TRIES	 50
 #define REPLACE_PAUSE_NS 1000000
 
+/* How often the kernel may call a table invalid before we believe it. */
+#define INVALID_TRIES 5
+
 /* The four tables of a plan. */
 struct tables {
 	struct xtable each[LOWER_TABLE_COUNT][ADDR_FAMILY_COUNT];
@@ -142,19 +145,27 @@ static bool took_effect(struct transaction *tx, const struct xtable *want)
 	return equal;
 }
 
-/* Makes the table hold @want; only having read it back is success. */
+/*
+ * Makes the table hold @want; only having read it back is success. EINVAL is what the kernel says
+ * to rules that it does not like, and also to counters for a table that somebody has replaced in
+ * between (do_add_counters()): what it does not like it will not like again.
+ */
 static int replace(struct transaction *tx, const struct xtable *want, struct err *e)
 {
 	const struct timespec pause = { .tv_nsec = REPLACE_PAUSE_NS };
 
-	for (unsigned try = 0; try < REPLACE_TRIES; try++) {
+	for (unsigned try = 0, invalid = 0; try < REPLACE_TRIES; try++) {
 		int rc = try_replace(tx, want, e);
 
 		if (rc == 1)
 			return 0;
-		if (rc < 0 && rc != -EAGAIN)
-			return took_effect(tx, want) ? 0 : rc;
-		if (rc == -EAGAIN || try > 0)
+		if (rc < 0 && rc != -EAGAIN) {
+			if (took_effect(tx, want))
+				return 0;
+			if (rc != -EINVAL || ++invalid == INVALID_TRIES)
+				return rc;
+		}
+		if (rc < 0 || try > 0)
 			nanosleep(&pause, NULL);
 	}
 	return err_set(e, -EBUSY,
