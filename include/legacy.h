@@ -40,6 +40,18 @@ void legacy_close(struct legacy *l);
 /* What is ours in the snapshot. @out is the caller's to finish, also after a failure. */
 int legacy_read(const struct legacy *l, struct xtable *out, struct err *e);
 
+/* What there is of others in one chain. */
+struct legacy_chain {
+	const char *name;
+	bool builtin;
+	size_t foreign;	   /* rules that do not lead to a chain of ours */
+	size_t untracking; /* rules with the target CT or NOTRACK */
+};
+
+/* Shows every chain of the snapshot that is not ours. */
+void legacy_each_chain(const struct legacy *l,
+		       void (*each)(const struct legacy_chain *c, void *data), void *data);
+
 /*
  * Puts @want in the place of what is ours, @have, and writes the table. Everything of others
  * stays: rules, order, counters. 0; -EAGAIN without @e when the table has changed since it was

@@ -12,4 +12,7 @@
  */
 long sock_destroy(uint16_t first, uint16_t last, struct err *e);
 
+/* Whether this kernel can: asked by way of a socket that cannot exist. True when in doubt. */
+bool sock_destroy_possible(void);
+
 #endif

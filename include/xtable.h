@@ -18,6 +18,7 @@ struct ip6t_entry;
 struct xtable_rule {
 	size_t offset; /* in the table's bytes; a multiple of 8 */
 	size_t size;
+	uint64_t packets, bytes_seen; /* counted, when read from the kernel; never compared */
 };
 
 struct xtable_chain {

@@ -9,6 +9,7 @@
 #include "netns.h"
 #include "plan_print.h"
 #include "privs.h"
+#include "status.h"
 
 int commands_enter(const struct config *c, struct err *e)
 {
@@ -177,5 +178,22 @@ int command_check(const struct config *c, struct err *e)
 	if (rc == 0)
 		rc = check(c, &p, e);
 	plan_fini(&p);
+	return rc;
+}
+
+int command_status(const struct config *c, struct err *e)
+{
+	struct status s;
+	int rc = commands_enter(c, e);
+
+	if (rc < 0)
+		return rc;
+	status_gather(&s);
+	rc = privs_end(e);
+	if (rc == 0 && c->output == OUTPUT_JSON)
+		status_print_json(&s, stdout);
+	else if (rc == 0)
+		status_print_text(&s, stdout);
+	status_fini(&s);
 	return rc;
 }

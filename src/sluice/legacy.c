@@ -175,6 +175,17 @@ static size_t rule_size(const struct legacy *l, const void *rule)
 				    : ((const struct ip6t_entry *)rule)->next_offset;
 }
 
+/* What a rule of the kernel has counted. */
+static void take_counters(const struct legacy *l, const void *rule, struct xtable_rule *out)
+{
+	const struct xt_counters *counted = l->family == ADDR_V4
+						    ? &((const struct ipt_entry *)rule)->counters
+						    : &((const struct ip6t_entry *)rule)->counters;
+
+	out->packets = counted->pcnt;
+	out->bytes_seen = counted->bcnt;
+}
+
 /* All rules of a chain of ours. */
 static bool read_chain(const struct legacy *l, const char *chain, struct xtable *out)
 {
@@ -188,6 +199,7 @@ static bool read_chain(const struct legacy *l, const char *chain, struct xtable 
 	     rule = lib->next_rule(rule, l->handle)) {
 		if (!xtable_add_rule(out, c, rule, rule_size(l, rule)))
 			return false;
+		take_counters(l, rule, &c->rules[c->count - 1]);
 		xtable_normalize(out, &c->rules[c->count - 1], standard_target(l, rule));
 	}
 	return true;
@@ -210,6 +222,7 @@ static bool read_builtin(const struct legacy *l, const char *chain, struct xtabl
 		entry = xtable_add_entry(out, chain, position);
 		if (!entry || !xtable_set_entry(out, entry, rule, rule_size(l, rule)))
 			return false;
+		take_counters(l, rule, &entry->rule);
 		xtable_normalize(out, &entry->rule, target);
 	}
 	return true;
@@ -231,6 +244,40 @@ int legacy_read(const struct legacy *l, struct xtable *out, struct err *e)
 	}
 	xtable_complete(out);
 	return done ? 0 : err_set(e, -ENOMEM, "out of memory for the rules");
+}
+
+/* The name in a rule's target, "" for a standard one. */
+static const char *target_name(const struct legacy *l, const void *rule)
+{
+	size_t offset = l->family == ADDR_V4 ? ((const struct ipt_entry *)rule)->target_offset
+					     : ((const struct ip6t_entry *)rule)->target_offset;
+
+	return ((const struct xt_entry_target *)(const void *)((const char *)rule + offset))
+		->u.user.name;
+}
+
+void legacy_each_chain(const struct legacy *l,
+		       void (*each)(const struct legacy_chain *c, void *data), void *data)
+{
+	const struct library *lib = &libraries[l->family];
+	const void *rule;
+
+	for (const char *chain = lib->first_chain(l->handle); chain;
+	     chain = lib->next_chain(l->handle)) {
+		struct legacy_chain c = { .name = chain };
+
+		if (is_ours(chain))
+			continue;
+		c.builtin = lib->builtin(chain, l->handle);
+		for (rule = lib->first_rule(chain, l->handle); rule;
+		     rule = lib->next_rule(rule, l->handle)) {
+			const char *name = target_name(l, rule);
+
+			c.foreign += !is_ours(standard_target(l, rule));
+			c.untracking += strcmp(name, "CT") == 0 || strcmp(name, "NOTRACK") == 0;
+		}
+		each(&c, data);
+	}
 }
 
 /* A chain's name where libiptc wants an array of 32. */

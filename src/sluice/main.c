@@ -36,6 +36,8 @@ static const struct command commands[] = {
 	{ "check", COMMAND_CHECK, PRIVS_KERNEL, command_check, "compare the kernel with the plan" },
 	{ "explain", COMMAND_EXPLAIN, PRIVS_KERNEL, command_explain,
 	  "say which rule decides about a connection, and how" },
+	{ "status", COMMAND_STATUS, PRIVS_KERNEL, command_status,
+	  "show what is programmed, what it counted, and who else redirects" },
 	{ "version", COMMAND_VERSION, PRIVS_NONE, command_version, "print the version" },
 	{ "help", COMMAND_HELP, PRIVS_NONE, command_help,
 	  "print this, or what 'help COMMAND' takes" },

@@ -126,3 +126,15 @@ long sock_destroy(uint16_t first, uint16_t last, struct err *e)
 	nl_socket_free(nl);
 	return rc;
 }
+
+bool sock_destroy_possible(void)
+{
+	const struct connection nobody = { .family = AF_INET };
+	struct err ignored = ERR_INIT;
+	struct nl_socket *nl = nl_socket_new(NETLINK_SOCK_DIAG, &ignored);
+	int code = 0,
+	    rc = nl ? request(nl, SOCK_DESTROY, NLM_F_ACK, &nobody, NULL, &code, &ignored) : -1;
+
+	nl_socket_free(nl);
+	return rc < 0 || code != -EOPNOTSUPP;
+}

@@ -81,7 +81,7 @@ bool xtable_set_entry(struct xtable *t, struct xtable_entry *entry, const void *
 		return false;
 	t->bytes = items;
 	memcpy(t->bytes + t->len, bytes, size);
-	entry->rule = (struct xtable_rule){ t->len, size };
+	entry->rule = (struct xtable_rule){ .offset = t->len, .size = size };
 	t->len += size;
 	return true;
 }
