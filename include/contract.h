@@ -18,4 +18,7 @@
 #define CONTRACT_PROXY_UID	 1337
 #define CONTRACT_BEAT_TIMEOUT_MS 300 /* how long one beat keeps the redirect armed */
 
+/* The list of xt_recent that is the switch on the legacy tables, which count whole seconds. */
+#define CONTRACT_RECENT_LIST "sluice_alive"
+
 #endif

@@ -15,4 +15,10 @@
  */
 bool heartbeat_send(const struct pod *pod);
 
+/*
+ * How long, in milliseconds, this namespace's kernel believes in a beat: @timeout_ms, rounded up to
+ * seconds where the redirect is in the legacy tables.
+ */
+uint32_t heartbeat_life_ms(uint32_t timeout_ms);
+
 #endif

@@ -19,6 +19,7 @@
 #ifndef SLUICE_LOWER_H
 #define SLUICE_LOWER_H
 
+#include "contract.h"
 #include "plan.h"
 
 /* In the order in which they are changed when rules are added; backwards when they go. */
@@ -35,7 +36,7 @@ enum lower_table {
 #define LOWER_NAME_MAX 29
 
 /* The dead-man switch's list of xt_recent, one for both families. */
-#define LOWER_ALIVE "sluice_alive"
+#define LOWER_ALIVE CONTRACT_RECENT_LIST
 
 /* Most rules of one level of a tree; lists up to this are written out in place. */
 #define LOWER_FAN 16

@@ -2,6 +2,8 @@
 /* The dead-man switch, our half: see heartbeat.h. */
 #include "heartbeat.h"
 
+#include "contract.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -30,4 +32,11 @@ bool heartbeat_send(const struct pod *pod)
 			armed |= errno == EPERM;
 	}
 	return armed;
+}
+
+uint32_t heartbeat_life_ms(uint32_t timeout_ms)
+{
+	bool legacy = access("/proc/self/net/xt_recent/" CONTRACT_RECENT_LIST, F_OK) == 0;
+
+	return legacy ? (timeout_ms + 999) / 1000 * 1000 : timeout_ms;
 }

@@ -75,7 +75,8 @@ static void next_phase(struct worker *w)
 
 	switch (phase) {
 	case PHASE_LEAVING:
-		w->deadline = now + 1000000ull * (c->beat_timeout_ms + LAST_HANDSHAKES_MS);
+		w->deadline = now + 1000000ull * (heartbeat_life_ms(c->beat_timeout_ms) +
+						  LAST_HANDSHAKES_MS);
 		log_info("stopping: new connections go direct from now on");
 		break;
 	case PHASE_DRAINING:

@@ -5,6 +5,7 @@ import http.client
 import os
 import re
 import signal
+import time
 
 from .metrics import Metrics
 from .proc import Process, alive, children, wait_until
@@ -18,6 +19,7 @@ class Proxy(Process):
     def __init__(self, netns, *args, caps=(), uid=PROXY_UID, env=None, ready=True):
         super().__init__([PROXY, *args], env=environment(env), netns=netns, uid=uid, caps=caps)
         self.netns = netns
+        self._heard = {}
         if ready:
             try:
                 self.wait_line("sluice-proxy: ready: ")
@@ -30,8 +32,19 @@ class Proxy(Process):
         """The worker's pid."""
         return wait_until(lambda: children(self.pid), "a worker")[0]
 
+    def _armed_legacy(self):
+        """As armed(): beats heard in the last second, by when we saw the list change."""
+        listed = self.netns.run(["cat", "/proc/net/xt_recent/sluice_alive"])
+        now = time.monotonic()
+        for address, heard in re.findall(r"src=(\S+) .*last_seen: (\d+)", listed):
+            if self._heard.get(address, (None,))[0] != heard:
+                self._heard[address] = heard, now
+        return sum(now - seen <= 1 for _, seen in self._heard.values())
+
     def armed(self):
         """For how many families the kernel takes the proxy for alive."""
+        if self.netns.environment.get("SLUICE_BACKEND") == "iptables":
+            return self._armed_legacy()
         listed = self.netns.run(["nft", "list", "set", "inet", "sluice", "alive"])
         elements = re.search(r"elements = \{([^}]*)\}", listed, re.S)
         return elements[1].count(",") + 1 if elements else 0

@@ -17,6 +17,8 @@ from lib.sluice import sluice
 from lib.witness import ask
 from lib.world import ANY, CLIENT, POD
 
+pytestmark = pytest.mark.usefixtures("backend")
+
 
 class Traffic:
     """A load of new connections in one direction."""
