@@ -216,3 +216,40 @@ def test_a_flow_that_stays_is_probed_on_both_legs(side, proxy, world):
         assert s.recv(1) == b"x"
         wait_until(lambda: len(probing()) == 2, "keepalive on both legs")
     ended.set()
+
+
+def test_a_fin_right_behind_data_that_the_client_is_slow_to_take(side, family, proxy, world):
+    """The proxy reads the end together with bytes that it cannot send on yet.
+
+    Heads are what the observer must see, so nothing here goes through a pipe.
+    """
+    request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    answer = b"HTTP/1.1 200 OK\r\nX-Pad: " + b"p" * 60000 + b"\r\nContent-Length: 0\r\n\r\n"
+    count, sent = 100, threading.Event()
+    # What the proxy can send at once is less than what it reads at once, to the last read.
+    world.pod.sysctl("net.ipv4.tcp_wmem", "4096 16384 16384")
+
+    def serve(s):
+        asked = 0
+        while asked < count * len(request):
+            asked += len(s.recv(65536))
+        for _ in range(count):
+            s.sendall(answer)
+        s.shutdown(socket.SHUT_WR)
+        sent.set()
+        s.recv(1)
+
+    world.keep(Server(side.server, family, PORT, serve))
+    with side.client.socket(family, uid=side.uid) as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        s.settimeout(10)
+        s.connect((side.address[family], PORT))
+        s.sendall(request * count)
+        sent.wait(2)
+        got = 0
+        while data := s.recv(4096):
+            got += len(data)
+    assert got == count * len(answer)
+    m = proxy.settled()
+    assert m.by("sluice_connections_closed_total", "outcome") == {"closed": 1}
+    assert m.sum(f"{side.http}_request_duration_seconds_count") == count
