@@ -227,7 +227,7 @@ def test_a_fin_right_behind_data_that_the_client_is_slow_to_take(side, family, p
     answer = b"HTTP/1.1 200 OK\r\nX-Pad: " + b"p" * 60000 + b"\r\nContent-Length: 0\r\n\r\n"
     count, sent = 100, threading.Event()
     # What the proxy can send at once is less than what it reads at once, to the last read.
-    world.pod.sysctl("net.ipv4.tcp_wmem", "4096 16384 16384")
+    world.pod.sysctl("net/ipv4/tcp_wmem", "4096 16384 16384")
 
     def serve(s):
         asked = 0
