@@ -148,7 +148,8 @@ def test_the_network_namespace_at_a_path(pod):
 
 
 @not_in_a_chroot
-def test_in_a_user_namespace(world):
+@pytest.mark.parametrize("carrier", ["nft", "iptables"])
+def test_in_a_user_namespace(world, carrier, tmp_path):
     """As in a pod with hostUsers: false. Its root is uid 100000 outside; 1337 is 101337."""
     sleeper = world.keep(Process(["unshare", "-U", "-n", "sh", "-c", "echo in; exec sleep 600"]),
                          "end")
@@ -159,6 +160,12 @@ def test_in_a_user_namespace(world):
     userns = os.open(f"/proc/{sleeper.pid}/ns/user", os.O_RDONLY)
     world.stack.callback(os.close, userns)
     pod = world.keep(Netns(os.open(f"/proc/{sleeper.pid}/ns/net", os.O_RDONLY)))
+    lock = tmp_path / "lock"
+    lock.touch()
+    lock.chmod(0o666)
+    for parent in list(lock.parents)[:-2]:
+        parent.chmod(0o755)
+    pod.environment.update(SLUICE_BACKEND=carrier, XTABLES_LOCKFILE=str(lock))
     world.client.ip(f"link add u0 type veth peer name eth0 netns {pod.path}",
                     "link set u0 up", "addr add 10.79.0.1/24 dev u0")
     pod.ip("link set eth0 up", "addr add 10.79.0.2/24 dev eth0",

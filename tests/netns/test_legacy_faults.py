@@ -158,6 +158,57 @@ def test_falls_back_where_there_is_no_nftables(world):
     sluice(world.pod, "check")
 
 
+# A kernel built without an expression, as seen through libmnl: it is asked for one with another name.
+RENAME = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <string.h>
+#include <sys/types.h>
+
+ssize_t mnl_socket_sendto(const void *nl, const void *buf, size_t len)
+{
+	ssize_t (*next)(const void *, const void *, size_t) = dlsym(RTLD_NEXT, "mnl_socket_sendto");
+	char *at = (char *)buf;
+
+	while ((at = memmem(at, len - (at - (char *)buf), "socket\0", 7)))
+		memcpy(at, "tekcos", 6);
+	return next(nl, buf, len);
+}
+"""
+
+
+@pytest.fixture
+def without_socket(tmp_path):
+    """The environment of a program whose kernel has no nft `socket` expression."""
+    source, library = tmp_path / "rename.c", tmp_path / "rename.so"
+    source.write_text(RENAME)
+    subprocess.run(["cc", "-w", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True,
+                   timeout=60)
+    asan = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
+    return {"LD_PRELOAD": str(library), "ASAN_OPTIONS": asan}
+
+
+def test_falls_back_where_an_expression_is_missing(world, without_socket):
+    done = sluice(world.pod, "apply", "--backend=nft", env=without_socket, status=None)
+    done.one_error(FAILED, "nftables of this kernel cannot carry the plan", "'tekcos'")
+    assert world.pod.ruleset() == ""
+    done = sluice(world.pod, "apply", env=without_socket)
+    assert "in the legacy tables" in done.out and world.pod.ruleset() == ""
+    sluice(world.pod, "check", IPTABLES)
+    sluice(world.pod, "apply", "--inbound-closed=redirect", env=without_socket)
+    sluice(world.pod, "check", "--backend=nft", "--inbound-closed=redirect")
+
+
+def test_a_refusal_where_nftables_holds_a_plan_is_no_lack(world, without_socket):
+    """Then the old plan stands; a second one elsewhere would be a surprise."""
+    sluice(world.pod, "apply", "--inbound-closed=redirect", env=without_socket)
+    before = world.pod.ruleset()
+    sluice(world.pod, "apply", env=without_socket, status=None).one_error(FAILED, "'tekcos'")
+    assert world.pod.ruleset() == before
+    names = world.pod.run(["cat", "/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"])
+    assert names == ""
+
+
 def test_no_fallback_for_what_is_no_lack(world):
     """Any other failure of nftables is an error, and no reason to touch the legacy tables."""
     status, errors, _ = injected(world.pod, "sendto:error=ENOBUFS:when=1", "apply")
