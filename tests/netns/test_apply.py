@@ -8,7 +8,7 @@ import pytest
 from lib.machine import not_in_a_chroot
 from lib.netns import Netns
 from lib.proc import Process
-from lib.sluice import DRIFT, sluice
+from lib.sluice import DONE, DRIFT, SLUICE, environment, sluice
 from lib.witness import Beat, ask
 from lib.world import ANY, OUTSIDE, OUTSIDE_FAR, POD
 
@@ -183,6 +183,22 @@ def test_in_a_user_namespace(world, carrier, tmp_path):
     assert ask(pod, OUTSIDE[4], 80, uid=101337)["by"] == "app"
     sluice(pod, "remove", userns=userns)
     assert "sluice" not in pod.ruleset()
+
+
+@pytest.mark.usefixtures("backend")
+def test_twenty_that_race(pod):
+    """All succeed, and one of their plans is there, whole; the switch is as it was."""
+    sluice(pod.pod, "apply", LONG)
+    pod.beat()
+    plans = [f"--outbound-exclude-ports={2000 + n}-3000" for n in range(20)]
+    env = environment({**pod.pod.environment, "SLUICE_LOCK_TIMEOUT": "30s"})
+    racing = [pod.keep(Process([SLUICE, "apply", LONG, plan], netns=pod.pod, env=env), "end")
+              for plan in plans]
+    assert [(p.wait(), p.output) for p in racing if p.wait() != 0] == []
+    holding = [plan for plan in plans
+               if sluice(pod.pod, "check", LONG, plan, status=None).status == DONE]
+    assert len(holding) == 1
+    assert pod.inbound(POD[4], 80)["by"] == "inbound"
 
 
 @pytest.mark.usefixtures("backend")
