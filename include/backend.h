@@ -9,6 +9,7 @@
 struct backend_options {
 	uint32_t lock_timeout_ms; /* how long to wait for the lock of iptables */
 	bool keep_connections;	  /* remove: another backend translates them from now on */
+	uint32_t drain_ms;	  /* remove: how long connections may take to end by themselves */
 };
 
 /* What apply did. */
@@ -44,8 +45,9 @@ struct backend {
 		     struct backend_applied *done, struct err *e);
 
 	/*
-	 * Takes everything of ours out and resets the connections that go through the proxy, which
-	 * would hang without translation. 0 or -errno with @e set.
+	 * Takes everything of ours out, when the connections that go through the proxy have ended:
+	 * by themselves or by a reset, since they would hang without translation. 0 or -errno with
+	 * @e set: -EBUSY when somebody changed the rules meanwhile, which are left to them.
 	 */
 	int (*remove)(const struct backend_options *o, struct backend_removed *done, struct err *e);
 
@@ -66,14 +68,16 @@ struct backend {
 };
 
 /*
- * The commands on the backend of choice. With BACKEND_AUTO: apply takes nftables, or the legacy
- * tables where the kernel lacks what nftables needs; check takes the one that holds our rules,
- * remove both. Nothing is ever opened just to see whether it is there.
+ * The commands on the backend of choice, and the routing that a plan needs (tproxy_route.h), which
+ * is there before its rules and goes after them. With BACKEND_AUTO: apply takes nftables, or the
+ * legacy tables where the kernel lacks what nftables needs; check takes the one that holds our
+ * rules, remove both. Nothing is ever opened just to see whether it is there.
  *
  * Theory of Operation: whichever carries the plan now, the other one may still hold an older plan.
  * apply takes that out once the new one is in place and has heard a heartbeat: until then both
  * redirect, so that no connection finds neither. Connections live on, since the translation of a
- * connection is conntrack's and needs any rule, not the old one.
+ * connection is conntrack's and needs any rule, not the old one. Only what came in by TPROXY ends
+ * with a plan that needs no routing: it is reset.
  */
 int backend_apply(enum backend_choice choice, const struct plan *p, const struct backend_options *o,
 		  struct backend_applied *done, struct err *e);

@@ -40,6 +40,13 @@ struct iface_list {
 	size_t count, capacity;
 };
 
+/* How inbound connections get to the proxy. */
+enum inbound_mode {
+	INBOUND_REDIRECT, /* to the proxy's address and port */
+	INBOUND_TPROXY,	  /* as they are: the application can see the client's address */
+	INBOUND_MODE_COUNT,
+};
+
 /* What becomes of a connection to a port on which nobody listens. */
 enum closed_mode {
 	CLOSED_REFUSE,
@@ -86,12 +93,16 @@ struct config {
 	struct u32_ranges inbound_include_ports, inbound_exclude_ports;
 	struct cidr_list inbound_exclude_cidrs;
 	unsigned inbound_closed; /* enum closed_mode */
+	unsigned inbound_mode;	 /* enum inbound_mode */
+	bool drop_invalid;
 
 	bool outbound;
 	struct u32_ranges outbound_include_ports, outbound_exclude_ports;
 	struct cidr_list outbound_include_cidrs, outbound_exclude_cidrs;
 
-	struct iface_list exclude_interfaces;
+	bool reject_quic;
+
+	struct iface_list exclude_interfaces, virtual_interfaces;
 	struct u32_ranges exclude_uids, exclude_gids, include_uids, include_gids;
 
 	unsigned fail;		       /* enum fail_mode */
@@ -99,6 +110,7 @@ struct config {
 
 	unsigned backend;	  /* enum backend_choice */
 	uint32_t lock_timeout_ms; /* how long to wait for the lock of iptables */
+	uint32_t drain_ms;	  /* of remove: how long connections may take to end */
 
 	struct packet packet; /* explain: what is asked about */
 	bool batch, live;     /* explain */
@@ -128,6 +140,14 @@ int config_freeze(struct config *c, struct err *e);
 static inline uint16_t config_inbound_last(const struct config *c)
 {
 	return (uint16_t)(c->inbound_port + CONTRACT_INBOUND_PORTS - 1);
+}
+
+/* The last port that outbound connections may arrive on. Precondition: frozen. */
+static inline uint16_t config_outbound_last(const struct config *c)
+{
+	unsigned more = c->virtual_interfaces.count ? CONTRACT_OUTBOUND_PORTS - 1 : 0;
+
+	return (uint16_t)(c->outbound_port + more);
 }
 
 /* "eth0", or "veth+" for every interface whose name begins so. 0, a usage error or -ENOMEM. */

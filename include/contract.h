@@ -12,6 +12,9 @@
  */
 #define CONTRACT_INBOUND_PORTS 16
 
+/* With --virtual-interfaces outbound connections do likewise. Not an option. */
+#define CONTRACT_OUTBOUND_PORTS 16
+
 #define CONTRACT_INBOUND_PORT	 9211
 #define CONTRACT_OUTBOUND_PORT	 9001
 #define CONTRACT_ADMIN_PORT	 9901

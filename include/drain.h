@@ -6,6 +6,12 @@
 #include "backend.h"
 
 /*
+ * Lets the connections that arrived on @ports end by themselves, for @ms at most; they are still
+ * translated. 0 or -errno with @e set.
+ */
+int drain_wait(const struct plan_ports *ports, uint32_t ms, struct err *e);
+
+/*
  * Resets every connection that arrived on @ports, which would hang once nobody translates it; puts
  * their number and whether the kernel can do it at all into @done. 0 or -errno with @e set.
  */

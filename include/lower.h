@@ -24,7 +24,9 @@
 
 /* In the order in which they are changed when rules are added; backwards when they go. */
 enum lower_table {
-	LOWER_RAW, /* the heartbeat: before connection tracking, as early as legacy can */
+	LOWER_RAW,    /* the heartbeat: before connection tracking, as early as legacy can */
+	LOWER_MANGLE, /* TPROXY */
+	LOWER_FILTER, /* REJECT */
 	LOWER_NAT,
 	LOWER_TABLE_COUNT,
 };
@@ -55,6 +57,12 @@ enum lower_condition {
 	LOWER_LISTENER = 1 << 7,
 	LOWER_DEAD = 1 << 8, /* no beat for that many seconds */
 	LOWER_BEAT = 1 << 9, /* matches always, and notes the beat */
+	LOWER_LOCAL = 1 << 10,
+	LOWER_FOREIGN = 1 << 11,
+	LOWER_NEW = 1 << 12,
+	LOWER_INVALID = 1 << 13,
+	LOWER_REPLY = 1 << 14,
+	LOWER_CT_MARK = 1 << 15, /* ct_mark */
 };
 
 enum lower_verdict {
@@ -62,8 +70,12 @@ enum lower_verdict {
 	LOWER_JUMP, /* to chain */
 	LOWER_GOTO, /* to chain */
 	LOWER_DROP,
-	LOWER_REDIRECT, /* to first; 0: port unchanged */
+	LOWER_REDIRECT, /* to a port of first-last; 0: port unchanged */
 	LOWER_DNAT,	/* to a port of first-last */
+	LOWER_TPROXY,	/* to first */
+	LOWER_REJECT,
+	LOWER_SET_CT_MARK, /* mark; goes on to the next rule */
+	LOWER_SET_MARK,	   /* mark; goes on to the next rule */
 	LOWER_VERDICT_COUNT,
 };
 
@@ -79,6 +91,8 @@ struct lower_rule {
 	const struct u32_range *port_list; /* NULL: port */
 	unsigned port_count;		   /* of port_list */
 	uint32_t seconds;
+	uint32_t ct_mark;
+	uint32_t mark;
 	enum lower_verdict verdict;
 	unsigned chain; /* index in struct lower */
 	uint16_t first, last;

@@ -17,6 +17,13 @@
  * one port, be one connection to the kernel. Inbound goes to a range of CONTRACT_INBOUND_PORTS, of
  * which the kernel takes the first port whose reply tuple is free.
  *
+ * Inbound by TPROXY: the connection keeps both its addresses, so that the proxy can connect to the
+ * application from the client's. Chain `mangle-in` hands the SYN to the proxy's listener
+ * and notes in the connection's mark that it did; later packets go the same way by that mark, also
+ * the one that answers a SYN cookie. What the proxy sends from an address that is not of this
+ * namespace gets another mark; the answers to it, addressed to the client, are marked packet by
+ * packet in `mangle-out` and come back through lo by a routing rule (tproxy_route.h).
+ *
  * Pure: a plan borrows its lists from the configuration, which must outlive it.
  */
 #ifndef SLUICE_PLAN_H
@@ -39,6 +46,19 @@
  */
 #define PLAN_PRIORITY_NAT (-101)
 
+/* With nat, before anybody changes an address, but at a priority of its own. */
+#define PLAN_PRIORITY_QUIC (-102)
+
+/* Where iptables has its mangle table: after connection tracking, before any address is changed. */
+#define PLAN_PRIORITY_MANGLE (-150)
+
+/* Marks of connections: taken by TPROXY; begun by the proxy from a client's address. */
+#define PLAN_MARK_PROXIED 0x736cu
+#define PLAN_MARK_SOURCE  0x736du
+
+/* UDP to this port is QUIC: RFC 9114, sect. 3.1. */
+#define PLAN_QUIC_PORT 443
+
 /* The rows of the contract, and what holds them together. */
 enum plan_row {
 	PLAN_ROW_BEAT, /* a heartbeat: refresh alive, drop */
@@ -54,6 +74,9 @@ enum plan_row {
 	PLAN_ROW_OUT_NOT_INCL,
 	PLAN_ROW_OUT_DEAD,
 	PLAN_ROW_OUT_REDIRECT,
+	PLAN_ROW_OUT_QUIC,    /* UDP to port 443: goes through the same rows */
+	PLAN_ROW_OUT_REJECT,  /* what comes through of it: port unreachable */
+	PLAN_ROW_OUT_VIRTUAL, /* arrived on a virtual interface: goes through these rows */
 	PLAN_ROW_IN_SYN,
 	PLAN_ROW_IN_LOCAL,
 	PLAN_ROW_IN_IFACE,
@@ -66,19 +89,31 @@ enum plan_row {
 	PLAN_ROW_IN_CLOSED,
 	PLAN_ROW_IN_DEAD,
 	PLAN_ROW_IN_REDIRECT,
+	PLAN_ROW_IN_UNSERVED, /* TPROXY found no listener, with --fail=closed */
+	PLAN_ROW_IN_INVALID,
+	PLAN_ROW_IN_PROXIED, /* a later packet of a connection that TPROXY took */
+	PLAN_ROW_IN_SOURCE,  /* the proxy connects from a client's address */
+	PLAN_ROW_IN_ANSWER,  /* an answer to that: comes back through lo */
 	PLAN_ROW_OUT_ANCHOR, /* match nothing: keep translations of living connections going */
 	PLAN_ROW_IN_ANCHOR,
 	PLAN_ROW_COUNT,
 };
 
+/* A rule leads only to chains behind its own. */
 enum plan_chain_id {
 	PLAN_CHAIN_HEARTBEAT,
 	PLAN_CHAIN_NAT_OUTPUT,
 	PLAN_CHAIN_OUTBOUND,
 	PLAN_CHAIN_OUTBOUND_OWNED,
+	PLAN_CHAIN_QUIC_OUTPUT,
+	PLAN_CHAIN_QUIC,
+	PLAN_CHAIN_QUIC_OWNED,
 	PLAN_CHAIN_NAT_PREROUTING,
-	PLAN_CHAIN_INBOUND,
+	PLAN_CHAIN_VIRTUAL,
+	PLAN_CHAIN_MANGLE_PREROUTING,
+	PLAN_CHAIN_INBOUND, /* led to from either prerouting, by --inbound-mode */
 	PLAN_CHAIN_INBOUND_OPEN,
+	PLAN_CHAIN_MANGLE_OUTPUT,
 	PLAN_CHAIN_COUNT,
 };
 
@@ -88,6 +123,9 @@ enum plan_hook {
 	PLAN_HOOK_FILTER_OUTPUT,
 	PLAN_HOOK_NAT_OUTPUT,
 	PLAN_HOOK_NAT_PREROUTING,
+	PLAN_HOOK_REJECT_OUTPUT, /* filter, too; where the legacy tables allow to reject */
+	PLAN_HOOK_MANGLE_PREROUTING,
+	PLAN_HOOK_MANGLE_OUTPUT, /* a packet that is marked is routed again */
 	PLAN_HOOK_COUNT,
 };
 
@@ -126,6 +164,16 @@ enum plan_match_kind {
 	PLAN_MATCH_LOCAL,     /* addressed to this namespace */
 	PLAN_MATCH_LISTENER,  /* a socket here listens on the packet's address and port */
 	PLAN_MATCH_ALIVE,     /* the packet's family has an element in alive */
+	PLAN_MATCH_NEW,	      /* to connection tracking: the first of a connection */
+	PLAN_MATCH_INVALID,   /* to connection tracking: of none */
+	PLAN_MATCH_REPLY,     /* goes against the connection's direction */
+	PLAN_MATCH_CT_MARK,   /* of the connection: value */
+	PLAN_MATCH_FOREIGN,   /* the source is no address of this namespace */
+	/*
+	 * A transparent socket here has the very connection, if only in TIME_WAIT. The legacy
+	 * tables do without: there LISTENER matches that, too.
+	 */
+	PLAN_MATCH_TRANSPARENT,
 	PLAN_MATCH_COUNT,
 };
 
@@ -141,9 +189,18 @@ enum plan_verdict {
 	PLAN_VERDICT_RETURN,
 	PLAN_VERDICT_JUMP,     /* to chain */
 	PLAN_VERDICT_GOTO,     /* to chain: it does not come back to this one */
-	PLAN_VERDICT_REDIRECT, /* to port first of this namespace */
+	PLAN_VERDICT_REDIRECT, /* to a port of first-last of this namespace */
 	PLAN_VERDICT_DNAT,     /* to a port of first-last, the address unchanged */
 	PLAN_VERDICT_BEAT,     /* refresh alive for timeout_ms, then drop */
+	/*
+	 * To the transparent listener on port first, and mark the connection (mark; 0: leave it).
+	 * Without such a listener nftables goes on to the next rule, the legacy tables drop.
+	 */
+	PLAN_VERDICT_TPROXY,
+	PLAN_VERDICT_DROP,
+	PLAN_VERDICT_REJECT,  /* port unreachable */
+	PLAN_VERDICT_CT_MARK, /* mark the connection, and accept */
+	PLAN_VERDICT_MARK,    /* mark the packet, and accept */
 	PLAN_VERDICT_COUNT,
 };
 
@@ -155,8 +212,9 @@ struct plan_rule {
 	unsigned match_count;
 	enum plan_verdict verdict;
 	enum plan_chain_id chain; /* JUMP, GOTO */
-	uint16_t first, last;	  /* REDIRECT, DNAT */
+	uint16_t first, last;	  /* REDIRECT, DNAT, TPROXY */
 	uint32_t timeout_ms;	  /* BEAT */
+	uint32_t mark;		  /* TPROXY, CT_MARK, MARK */
 };
 
 struct plan_chain {
@@ -179,13 +237,20 @@ int plan_build(struct plan *p, const struct config *c, struct err *e);
 
 /* Where redirected connections arrive, in host order; 0: nowhere. */
 struct plan_ports {
-	uint16_t inbound_first, inbound_last, outbound;
+	uint16_t inbound_first, inbound_last;
+	uint16_t outbound_first, outbound_last;
+	bool tproxy; /* inbound connections keep their addresses */
 };
+
+/* Adds what a rule redirects to; of two rules, the range that takes in both. */
+void plan_ports_inbound(struct plan_ports *ports, uint16_t first, uint16_t last);
+void plan_ports_outbound(struct plan_ports *ports, uint16_t first, uint16_t last);
 
 /*
  * What `remove` leaves for a moment: one rule per direction that matches nothing. With the last
  * rule that uses conntrack the kernel would stop translating living connections. The rules keep
- * the ports, so that a remove that is cut short can be run again.
+ * the ports, so that a remove that is cut short can be run again. Of TPROXY, the rules for later
+ * packets stay.
  */
 int plan_build_anchor(struct plan *p, const struct plan_ports *ports, struct err *e);
 
@@ -203,5 +268,11 @@ enum plan_hook plan_chain_hook(enum plan_chain_id chain);
 
 /* Of a base chain. */
 int plan_chain_priority(enum plan_chain_id chain);
+
+/* Whether the answers of the application to the client's address must be routed to lo. */
+static inline bool plan_needs_route(const struct plan *p)
+{
+	return p->chains[PLAN_CHAIN_MANGLE_OUTPUT].present;
+}
 
 #endif

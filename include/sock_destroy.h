@@ -1,16 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Resets TCP connections of this network namespace by their local port (sock_diag). */
+/* Counts and resets TCP connections of this network namespace, as `ss` and `ss -K` do. */
 #ifndef SLUICE_SOCK_DESTROY_H
 #define SLUICE_SOCK_DESTROY_H
 
 #include "error.h"
 
+/* Local ports of one kind of connection. */
+struct sock_ports {
+	uint16_t first, last; /* 0: none */
+};
+
+/* Connections with one of these local ports, or with a local address that is none of ours. */
+struct sock_which {
+	struct sock_ports ports[2];
+	bool foreign;
+};
+
+/* How many there are, or -errno with @e set. */
+long sock_count(const struct sock_which *which, struct err *e);
+
 /*
- * Destroys every TCP connection, of both families, whose local port is first to last (host
- * order): each side sees a RST. Listeners stay. Returns how many, -EOPNOTSUPP when the kernel was
- * built without INET_DIAG_DESTROY, or another -errno; @e is set on failure. Needs CAP_NET_ADMIN.
+ * Resets them (SOCK_DESTROY of sock_diag(7)); both ends get an RST. Returns their number, or -errno
+ * with @e set: -EOPNOTSUPP where the kernel was built without INET_DIAG_DESTROY. Needs
+ * CAP_NET_ADMIN.
  */
-long sock_destroy(uint16_t first, uint16_t last, struct err *e);
+long sock_destroy(const struct sock_which *which, struct err *e);
 
 /* Whether this kernel can: asked by way of a socket that cannot exist. True when in doubt. */
 bool sock_destroy_possible(void);

@@ -4,8 +4,12 @@
 
 #include "backend_iptc.h"
 #include "backend_nft.h"
+#include "drain.h"
+#include "nl_socket.h"
+#include "tproxy_route.h"
 
 #include <errno.h>
+#include <linux/netlink.h>
 #include <time.h>
 
 static const struct backend *other_than(const struct backend *b)
@@ -85,8 +89,23 @@ static int retire(const struct backend *b, const struct plan *p, const struct ba
 	return b->remove(&keep, &removed, e);
 }
 
-int backend_apply(enum backend_choice choice, const struct plan *p, const struct backend_options *o,
-		  struct backend_applied *done, struct err *e)
+/* Without routing, what came in by TPROXY would hang: it is reset. */
+static int retire_route(const struct plan *p, struct backend_applied *done, struct err *e)
+{
+	const struct plan_ports tproxied = { .tproxy = true };
+	struct backend_removed ended = { .existed = false };
+	bool had;
+	int rc;
+
+	if (plan_needs_route(p))
+		return 0;
+	rc = tproxy_route_remove(&had, e);
+	done->changed |= had;
+	return rc == 0 && had ? drain_connections(&tproxied, &ended, e) : rc;
+}
+
+static int apply_rules(enum backend_choice choice, const struct plan *p,
+		       const struct backend_options *o, struct backend_applied *done, struct err *e)
 {
 	const struct backend *b = choice == BACKEND_IPTABLES ? &backend_iptc : &backend_nft;
 	bool unseen;
@@ -113,6 +132,28 @@ int backend_apply(enum backend_choice choice, const struct plan *p, const struct
 	return 0;
 }
 
+int backend_apply(enum backend_choice choice, const struct plan *p, const struct backend_options *o,
+		  struct backend_applied *done, struct err *e)
+{
+	bool routed = false;
+	int rc = plan_needs_route(p) ? tproxy_route_add(&routed, e) : 0;
+
+	if (rc < 0)
+		return rc;
+	rc = apply_rules(choice, p, o, done, e);
+	if (rc < 0 && routed) {
+		struct err ignored = ERR_INIT;
+
+		tproxy_route_remove(&routed, &ignored);
+	}
+	if (rc < 0)
+		return rc;
+	done->changed |= routed;
+	if (retire_route(p, done, e) < 0)
+		return err_wrap(e, "the plan is in place, but routing of an older one stays");
+	return 0;
+}
+
 static int remove_both(const struct backend_options *o, struct backend_removed *done, struct err *e)
 {
 	struct backend_removed legacy = { .existed = false };
@@ -134,9 +175,54 @@ static int remove_both(const struct backend_options *o, struct backend_removed *
 int backend_remove(enum backend_choice choice, const struct backend_options *o,
 		   struct backend_removed *done, struct err *e)
 {
+	bool routed = false;
+	int rc;
+
 	if (choice == BACKEND_AUTO)
-		return remove_both(o, done, e);
-	return (choice == BACKEND_NFT ? &backend_nft : &backend_iptc)->remove(o, done, e);
+		rc = remove_both(o, done, e);
+	else
+		rc = (choice == BACKEND_NFT ? &backend_nft : &backend_iptc)->remove(o, done, e);
+	if (rc >= 0)
+		rc = tproxy_route_remove(&routed, e);
+	done->existed |= routed;
+	return rc;
+}
+
+/* Whether lo has addresses of the family: without them there is nothing to route. */
+static int has_family(enum addr_family family, struct err *e)
+{
+	static const struct addr loopback[] = {
+		[ADDR_V4] = { ADDR_V4, { 127, [3] = 1 } }, [ADDR_V6] = { ADDR_V6, { [15] = 1 } }
+	};
+	struct nl_socket *nl = nl_socket_new(NETLINK_ROUTE, e);
+	int rc = nl ? tproxy_route_is_local(nl, &loopback[family], e) : e->code;
+
+	nl_socket_free(nl);
+	return rc;
+}
+
+/* The routing that the plan needs, or needs not. */
+static long check_route(const struct plan *p, compare_report *report, void *data, struct err *e)
+{
+	long differences = 0;
+
+	for (unsigned f = 0; f < ADDR_FAMILY_COUNT; f++) {
+		const char *name = f == ADDR_V4 ? "IPv4" : "IPv6";
+		int has = has_family(f, e), works;
+		char line[128];
+
+		works = has > 0 ? tproxy_route_works(f, e) : has;
+		if (works < 0)
+			return works;
+		if (has == 0 || works == plan_needs_route(p))
+			continue;
+		differences++;
+		snprintf(line, sizeof(line), "%s routing: %s: fwmark 0x%x to local by table %d",
+			 works ? "extra" : "missing", name, PLAN_MARK_SOURCE, TPROXY_ROUTE_TABLE);
+		if (report)
+			report(line, data);
+	}
+	return differences;
 }
 
 long backend_check(enum backend_choice choice, const struct plan *p, compare_report *report,
@@ -156,6 +242,11 @@ long backend_check(enum backend_choice choice, const struct plan *p, compare_rep
 			b = &backend_iptc;
 	}
 	differences = b->check(p, report, data, e);
+	if (differences >= 0) {
+		long routing = check_route(p, report, data, e);
+
+		differences = routing < 0 ? routing : differences + routing;
+	}
 	other = differences < 0 ? 0 : holds(other_than(b), NULL, e);
 	if (other < 0)
 		return other;

@@ -293,28 +293,91 @@ static long iptc_check(const struct plan *p, compare_report *report, void *data,
 	return rc < 0 ? rc : total;
 }
 
+/* In place of the redirects, rules that match nothing; later packets of TPROXY go on. */
+static int write_anchor(struct transaction *tx, const struct tables *have,
+			const struct tables *anchor, struct err *e)
+{
+	static const enum lower_table with_connections[] = { LOWER_MANGLE, LOWER_NAT };
+	int rc = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(with_connections); i++) {
+		enum lower_table table = with_connections[i];
+
+		for (unsigned f = 0; rc == 0 && f < ADDR_FAMILY_COUNT; f++) {
+			if (!xtable_empty(&have->each[table][f]))
+				rc = replace(tx, &anchor->each[table][f], e);
+		}
+	}
+	return rc;
+}
+
+/* Whether the tables with connections are as write_anchor() left them. */
+static int still_anchored(const struct tables *have, const struct tables *anchor, struct err *e)
+{
+	bool same = true;
+	int rc = 0;
+
+	for (unsigned i = LOWER_MANGLE; i < LOWER_TABLE_COUNT; i++) {
+		for (unsigned f = 0; rc == 0 && f < ADDR_FAMILY_COUNT; f++) {
+			struct xtable now;
+
+			if (i == LOWER_FILTER || xtable_empty(&have->each[i][f]))
+				continue;
+			rc = read_registered(f, i, &now, e);
+			same &= xtable_empty(&now) || xtable_equal(&now, &anchor->each[i][f]);
+			xtable_fini(&now);
+		}
+	}
+	if (rc == 0 && !same)
+		rc = err_set(e, -EBUSY,
+			     "somebody changed the rules while connections were draining: nothing "
+			     "was removed");
+	return rc;
+}
+
+/* Waits without the lock, as long as we may. What happened before cannot be rolled back then. */
+static int drain(struct transaction *tx, const struct backend_options *o, int *lock,
+		 const struct plan_ports *ports, struct err *e)
+{
+	int rc;
+
+	tables_fini(&tx->before);
+	*tx = (struct transaction){ .counters_lost = tx->counters_lost };
+	tables_init(&tx->before);
+	close(take_fd(lock));
+	rc = drain_wait(ports, o->drain_ms, e);
+	if (rc < 0)
+		return rc;
+	*lock = lock_take(o->lock_timeout_ms, e);
+	return MIN(*lock, 0);
+}
+
 /*
- * In place of the redirects, rules that match nothing: nothing new is redirected, but what was goes
- * on being translated while the connections are reset.
+ * Nothing new is redirected, but what was goes on being translated while the connections end or
+ * are reset.
  */
 static int end_connections(struct transaction *tx, const struct tables *have,
-			   struct backend_removed *done, struct err *e)
+			   const struct backend_options *o, int *lock, struct backend_removed *done,
+			   struct err *e)
 {
 	struct tables anchor;
 	struct plan p;
 	int rc;
 
-	if (!done->ports.inbound_first && !done->ports.outbound)
+	if (!done->ports.inbound_first && !done->ports.outbound_first)
 		return 0;
 	rc = plan_build_anchor(&p, &done->ports, e);
-	if (rc == 0) {
+	tables_init(&anchor);
+	if (rc == 0)
 		rc = tables_encode(&anchor, &p, e);
-		for (unsigned f = 0; rc == 0 && f < ADDR_FAMILY_COUNT; f++) {
-			if (!xtable_empty(&have->each[LOWER_NAT][f]))
-				rc = replace(tx, &anchor.each[LOWER_NAT][f], e);
-		}
-		tables_fini(&anchor);
+	if (rc == 0)
+		rc = write_anchor(tx, have, &anchor, e);
+	if (rc == 0 && o->drain_ms) {
+		rc = drain(tx, o, lock, &done->ports, e);
+		if (rc == 0)
+			rc = still_anchored(have, &anchor, e);
 	}
+	tables_fini(&anchor);
 	plan_fini(&p);
 	return rc < 0 ? rc : drain_connections(&done->ports, done, e);
 }
@@ -338,7 +401,8 @@ static int read_all(struct tables *have, struct err *e)
 }
 
 /* Under the lock: the connections, then nat, then the heartbeat. */
-static int remove_locked(bool keep_connections, struct backend_removed *done, struct err *e)
+static int remove_locked(const struct backend_options *o, int *lock, struct backend_removed *done,
+			 struct err *e)
 {
 	struct transaction tx = { .counters_lost = false };
 	struct tables have, nothing;
@@ -347,10 +411,12 @@ static int remove_locked(bool keep_connections, struct backend_removed *done, st
 	tables_init(&tx.before);
 	tables_init(&nothing);
 	done->existed = rc > 0;
-	for (unsigned f = 0; f < ADDR_FAMILY_COUNT; f++)
+	for (unsigned f = 0; f < ADDR_FAMILY_COUNT; f++) {
 		decode_xt_ports(&have.each[LOWER_NAT][f], &done->ports);
+		decode_xt_ports(&have.each[LOWER_MANGLE][f], &done->ports);
+	}
 	if (rc > 0) {
-		rc = keep_connections ? 0 : end_connections(&tx, &have, done, e);
+		rc = o->keep_connections ? 0 : end_connections(&tx, &have, o, lock, done, e);
 		if (rc == 0)
 			rc = replace_all(&tx, &nothing, true, e);
 		if (rc < 0)
@@ -374,7 +440,7 @@ static int iptc_remove(const struct backend_options *o, struct backend_removed *
 	if (rc <= 0)
 		return rc; /* without a lock for nothing */
 	lock = lock_take(o->lock_timeout_ms, e);
-	return lock < 0 ? lock : remove_locked(o->keep_connections, done, e);
+	return lock < 0 ? lock : remove_locked(o, &lock, done, e);
 }
 
 static int iptc_present(struct err *e)

@@ -166,17 +166,18 @@ static long nft_check(const struct plan *p, compare_report *report, void *data, 
 	return rc;
 }
 
-/* Leaves rules that match nothing, so that nothing new is redirected but RSTs are translated. */
-static int anchor(struct nl_socket *nl, const struct plan_ports *ports, struct err *e)
+static int nft_present(struct err *e)
 {
-	struct change c = { .wrote = false };
-	struct plan p;
-	int rc = plan_build_anchor(&p, ports, e);
+	struct nl_socket *nl = nl_socket_new(NETLINK_NETFILTER, e);
+	struct ruleset have = { .exists = false };
+	int rc;
 
-	if (rc == 0)
-		rc = change(nl, &p, &c, e);
-	ruleset_fini(&c.want);
-	plan_fini(&p);
+	if (!nl)
+		return explain_lack(e->code, e);
+	rc = nft_read(nl, &have, e);
+	rc = rc < 0 ? explain_lack(rc, e) : have.exists;
+	ruleset_fini(&have);
+	nl_socket_free(nl);
 	return rc;
 }
 
@@ -198,14 +199,47 @@ static int delete_table(struct nl_socket *nl, struct err *e)
 			       : rc;
 }
 
-/* Without redirects there are no translations of ours to care for. */
-static int end_connections(struct nl_socket *nl, struct backend_removed *done, struct err *e)
+/* Leaves rules that match nothing, so that nothing new is redirected but RSTs are translated. */
+static int anchor(struct nl_socket *nl, const struct plan *p, struct err *e)
 {
+	struct change c = { .wrote = false };
+	int rc = change(nl, p, &c, e);
+
+	ruleset_fini(&c.want);
+	return rc;
+}
+
+/* Waits, as long as we may. Whoever applies a plan meanwhile wants it to stay. */
+static int drain(const struct plan *anchored, const struct backend_options *o,
+		 const struct plan_ports *ports, struct err *e)
+{
+	long rc = drain_wait(ports, o->drain_ms, e);
+
+	if (rc == 0)
+		rc = nft_check(anchored, NULL, NULL, e);
+	if (rc > 0)
+		rc = nft_present(e);
+	return rc > 0 ? err_set(e, -EBUSY,
+				"somebody changed the rules while connections were draining: "
+				"nothing was removed")
+		      : (int)rc;
+}
+
+/* Without redirects there are no translations of ours to care for. */
+static int end_connections(struct nl_socket *nl, const struct backend_options *o,
+			   struct backend_removed *done, struct err *e)
+{
+	struct plan p;
 	int rc;
 
-	if (!done->ports.inbound_first && !done->ports.outbound)
+	if (!done->ports.inbound_first && !done->ports.outbound_first)
 		return 0;
-	rc = anchor(nl, &done->ports, e);
+	rc = plan_build_anchor(&p, &done->ports, e);
+	if (rc == 0)
+		rc = anchor(nl, &p, e);
+	if (rc == 0 && o->drain_ms)
+		rc = drain(&p, o, &done->ports, e);
+	plan_fini(&p);
 	return rc < 0 ? rc : drain_connections(&done->ports, done, e);
 }
 
@@ -225,7 +259,7 @@ static int nft_remove(const struct backend_options *o, struct backend_removed *d
 	done->ports = ruleset_redirect_ports(&have);
 	ruleset_fini(&have);
 	if (rc == 0 && done->existed && !o->keep_connections)
-		rc = end_connections(nl, done, e);
+		rc = end_connections(nl, o, done, e);
 	if (rc == 0 && done->existed)
 		rc = delete_table(nl, e);
 	nl_socket_free(nl);
@@ -252,21 +286,6 @@ static int nft_hush(const struct backend_options *o, struct err *e)
 	return rc == -ERESTART ? err_set(e, -EBUSY,
 					 "something else here keeps rewriting its nftables rules")
 			       : rc;
-}
-
-static int nft_present(struct err *e)
-{
-	struct nl_socket *nl = nl_socket_new(NETLINK_NETFILTER, e);
-	struct ruleset have = { .exists = false };
-	int rc;
-
-	if (!nl)
-		return explain_lack(e->code, e);
-	rc = nft_read(nl, &have, e);
-	rc = rc < 0 ? explain_lack(rc, e) : have.exists;
-	ruleset_fini(&have);
-	nl_socket_free(nl);
-	return rc;
 }
 
 const struct backend backend_nft = {

@@ -45,6 +45,25 @@ static void oracle_fini(struct oracle *o)
 	readback_fini(&o->kernel);
 }
 
+/* The legacy tables, in the order in which a packet meets them. */
+static int answer_xt(const struct readback *kernel, const struct packet *p, struct explanation *out,
+		     struct err *e)
+{
+	static const enum lower_table order[] = { LOWER_MANGLE, LOWER_NAT, LOWER_FILTER };
+	struct explanation last = { .verdict = EXPLAIN_DIRECT };
+
+	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
+		int rc = explain_xt(&kernel->xt[order[i]][p->to.addr.family], p, out, e);
+
+		if (rc < 0 || out->verdict != EXPLAIN_DIRECT)
+			return rc;
+		if (out->row[0])
+			last = *out;
+	}
+	*out = last;
+	return 0;
+}
+
 static int answer(const struct oracle *o, const struct packet *asked, struct explanation *out,
 		  struct err *e)
 {
@@ -61,7 +80,7 @@ static int answer(const struct oracle *o, const struct packet *asked, struct exp
 		return explain_plan(&o->plan, &p, out, e);
 	if (readback_has_nft(&o->kernel))
 		return explain_nft(&o->kernel.nft, &p, out, e);
-	return explain_xt(&o->kernel.xt[LOWER_NAT][p.to.addr.family], &p, out, e);
+	return answer_xt(&o->kernel, &p, out, e);
 }
 
 static void print(const struct explanation *x, unsigned output)

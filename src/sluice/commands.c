@@ -21,17 +21,22 @@ int commands_enter(const struct config *c, struct err *e)
 /* "inbound to 9211-9226, outbound to 9001". */
 static void print_redirects(const struct config *c)
 {
-	if (c->inbound)
+	if (c->inbound && c->inbound_mode == INBOUND_TPROXY)
+		printf("inbound by TPROXY to %u", c->inbound_port);
+	else if (c->inbound)
 		printf("inbound to %u-%u", c->inbound_port, config_inbound_last(c));
 	printf("%s", c->inbound && c->outbound ? ", " : "");
 	if (c->outbound)
 		printf("outbound to %u", c->outbound_port);
+	if (c->outbound && config_outbound_last(c) != c->outbound_port)
+		printf("-%u", config_outbound_last(c));
 	putchar('\n');
 }
 
 static struct backend_options options_of(const struct config *c)
 {
-	return (struct backend_options){ .lock_timeout_ms = c->lock_timeout_ms };
+	return (struct backend_options){ .lock_timeout_ms = c->lock_timeout_ms,
+					 .drain_ms = c->drain_ms };
 }
 
 static void print_applied(const struct config *c, const struct backend_applied *done)

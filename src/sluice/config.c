@@ -29,6 +29,7 @@ void config_fini(struct config *c)
 	cidr_list_fini(&c->outbound_include_cidrs);
 	cidr_list_fini(&c->outbound_exclude_cidrs);
 	free(c->exclude_interfaces.items);
+	free(c->virtual_interfaces.items);
 	u32_ranges_fini(&c->exclude_uids);
 	u32_ranges_fini(&c->exclude_gids);
 	u32_ranges_fini(&c->include_uids);
@@ -43,33 +44,66 @@ static void normalize_includes(struct u32_ranges *ports)
 	u32_ranges_normalize(ports);
 }
 
+/* Where a proxy's port range begins, and what it takes up. */
+struct port_range {
+	const char *option;
+	unsigned first, last;
+};
+
+static int check_room(const struct port_range *r, struct err *e)
+{
+	unsigned more = r->last - r->first;
+
+	if (r->last <= UINT16_MAX)
+		return 0;
+	return err_usage(e, "%s: '%u' leaves no room for the %u ports after it: give 1 to %u",
+			 r->option, r->first, more, UINT16_MAX - more);
+}
+
 static int check_ports(const struct config *c, struct err *e)
 {
+	unsigned outbound_more = c->virtual_interfaces.count ? CONTRACT_OUTBOUND_PORTS - 1 : 0;
+	const struct port_range inbound = { "--inbound-port", c->inbound_port,
+					    c->inbound_port + CONTRACT_INBOUND_PORTS - 1u };
+	const struct port_range outbound = { "--outbound-port", c->outbound_port,
+					     c->outbound_port + outbound_more };
+	const struct port_range admin = { "--admin-port", c->admin_port, c->admin_port };
 	const struct {
-		const char *option;
-		uint16_t port;
-	} others[] = {
-		{ "--outbound-port", c->outbound_port },
-		{ "--admin-port", c->admin_port },
+		const struct port_range *range, *other;
+		const char *what;
+	} pairs[] = {
+		{ &outbound, &inbound, "inbound" },
+		{ &admin, &inbound, "inbound" },
+		{ &admin, &outbound, "outbound" },
 	};
-	unsigned last = c->inbound_port + CONTRACT_INBOUND_PORTS - 1u;
 
-	if (last > UINT16_MAX)
-		return err_usage(e,
-				 "--inbound-port: '%u' leaves no room for the %u ports after it: "
-				 "give 1 to %u",
-				 c->inbound_port, CONTRACT_INBOUND_PORTS - 1,
-				 UINT16_MAX - CONTRACT_INBOUND_PORTS + 1);
-	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
-		if (others[i].port >= c->inbound_port && others[i].port <= last)
-			return err_usage(e,
-					 "%s: '%u' is one of the inbound ports %u-%u "
-					 "(--inbound-port)",
-					 others[i].option, others[i].port, c->inbound_port, last);
+	if (check_room(&inbound, e) < 0 || check_room(&outbound, e) < 0)
+		return e->code;
+	for (size_t i = 0; i < ARRAY_SIZE(pairs); i++) {
+		const struct port_range *r = pairs[i].range, *o = pairs[i].other;
+
+		if (r->first > o->last || r->last < o->first)
+			continue;
+		if (o->first == o->last)
+			return err_usage(e, "%s: '%u' is the %s port (%s)", r->option, r->first,
+					 pairs[i].what, o->option);
+		return err_usage(e, "%s: '%u' is one of the %s ports %u-%u (%s)", r->option,
+				 r->first, pairs[i].what, o->first, o->last, o->option);
 	}
-	if (c->outbound_port == c->admin_port)
-		return err_usage(e, "--admin-port: '%u' is the outbound port (--outbound-port)",
-				 c->admin_port);
+	return 0;
+}
+
+static int check_directions(const struct config *c, struct err *e)
+{
+	if (!c->inbound && !c->outbound)
+		return err_usage(e, "--inbound=off with --outbound=off leaves nothing to redirect: "
+				    "use 'sluice remove'");
+	if (!c->outbound && c->virtual_interfaces.count)
+		return err_usage(e, "--virtual-interfaces: nothing outbound is redirected with "
+				    "--outbound=off");
+	if (!c->outbound && c->reject_quic)
+		return err_usage(e, "--reject-quic: nothing outbound is redirected with "
+				    "--outbound=off");
 	return 0;
 }
 
@@ -77,11 +111,10 @@ int config_freeze(struct config *c, struct err *e)
 {
 	int rc = check_ports(c, e);
 
+	if (rc == 0)
+		rc = check_directions(c, e);
 	if (rc < 0)
 		return rc;
-	if (!c->inbound && !c->outbound)
-		return err_usage(e, "--inbound=off with --outbound=off leaves nothing to redirect: "
-				    "use 'sluice remove'");
 	if (!c->proxy_uids.count) {
 		rc = u32_ranges_add(&c->proxy_uids, CONTRACT_PROXY_UID, CONTRACT_PROXY_UID, e);
 		if (rc < 0)
@@ -126,8 +159,9 @@ int iface_list_parse_item(struct iface_list *l, struct span item, struct err *e)
 	struct iface *i;
 
 	if (span_eq(item, SPAN_LIT("+")))
-		return err_usage(e, "'+' would exclude every interface: turn a direction off with "
-				    "--inbound=off or --outbound=off");
+		return err_usage(
+			e, "'+' would be every interface: a wildcard needs a beginning, as in "
+			   "'veth+'");
 	if (!iface_name_ok(name))
 		return err_usage(e,
 				 "'%.*s' is not the name of an interface: 1 to %u characters, "

@@ -101,6 +101,25 @@ static int option_closed(void *field, struct span value, struct err *e)
 	return parse_word(value, words, ARRAY_SIZE(words), field, e);
 }
 
+static int option_inbound_mode(void *field, struct span value, struct err *e)
+{
+	static const char *const words[] = { "redirect", "tproxy" };
+
+	_Static_assert(ARRAY_SIZE(words) == INBOUND_MODE_COUNT, "a word for each");
+	return parse_word(value, words, ARRAY_SIZE(words), field, e);
+}
+
+/* "30", as users write seconds, or "30s", as everything else here. */
+static int option_drain(void *field, struct span value, struct err *e)
+{
+	uint32_t seconds;
+
+	if (parse_u32(value, 0, 24 * 3600, &seconds, NULL) < 0)
+		return parse_duration_ms(value, 0, 24 * 3600000, field, e);
+	*(uint32_t *)field = 1000 * seconds;
+	return 0;
+}
+
 static int option_fail(void *field, struct span value, struct err *e)
 {
 	static const char *const words[] = { "open", "closed" };
@@ -216,6 +235,8 @@ static int option_answer(void *field, struct span value, struct err *e)
 	ROW(name, arg, fallback, help, OPTION_VALUE, RULES, false, parse, field)
 #define LIST(name, arg, fallback, help, parse, field) \
 	ROW(name, arg, fallback, help, OPTION_LIST, RULES, false, parse, field)
+#define SWITCH(name, help, field) \
+	ROW(name, NULL, NULL, help, OPTION_FLAG, RULES, false, option_switch, field)
 #define ALONE(name_, help_, commands_, field_)                                                  \
 	{                                                                                       \
 		.name = (name_), .help = (help_), .kind = OPTION_FLAG, .commands = (commands_), \
@@ -253,6 +274,13 @@ static const struct option options[] = {
 	VALUE("inbound-closed", "refuse|redirect", "refuse",
 	      "what to do with connections to ports on which nobody listens", option_closed,
 	      inbound_closed),
+	VALUE("inbound-mode", "redirect|tproxy", "redirect",
+	      "how inbound connections get to the proxy; with tproxy the application sees the "
+	      "client's address, if sluice-proxy is told so too",
+	      option_inbound_mode, inbound_mode),
+	SWITCH("drop-invalid",
+	       "drop TCP packets that arrive and belong to no connection (conntrack: invalid)",
+	       drop_invalid),
 	LIST("outbound-include-ports", "PORTS", "*", "redirect only connections to these ports",
 	     option_ports_star, outbound_include_ports),
 	LIST("outbound-exclude-ports", "PORTS", NULL, "leave connections to these ports alone",
@@ -265,6 +293,14 @@ static const struct option options[] = {
 	LIST("exclude-interfaces", "NAMES", NULL,
 	     "leave connections through these interfaces alone; a '+' at the end is a wildcard",
 	     option_interfaces, exclude_interfaces),
+	LIST("virtual-interfaces", "NAMES", NULL,
+	     "redirect what arrives on these interfaces and goes on as outbound: machines and "
+	     "containers behind this namespace; sluice-proxy must be told too",
+	     option_interfaces, virtual_interfaces),
+	SWITCH("reject-quic",
+	       "refuse outbound UDP to port 443 where TCP would be redirected, so that clients "
+	       "use that",
+	       reject_quic),
 	LIST("exclude-uids", "UIDS", NULL, "leave connections of these users alone", option_uids,
 	     exclude_uids),
 	LIST("exclude-gids", "GIDS", NULL, "leave connections of these groups alone", option_gids,
@@ -289,6 +325,10 @@ static const struct option options[] = {
 	ROW("lock-timeout", "TIME", "5s", "how long to wait for the lock of iptables: 1ms to 10m",
 	    OPTION_VALUE, COMMAND_APPLY | COMMAND_REMOVE, false, option_lock_timeout,
 	    lock_timeout_ms),
+	ROW("drain", "SECONDS", "0",
+	    "before the rules go, let the connections through the proxy end by themselves for so "
+	    "long",
+	    OPTION_VALUE, COMMAND_REMOVE, false, option_drain, drain_ms),
 	ROW("format", "text|nft|iptables|ip6tables|json", "text",
 	    "a table to read, a file for 'nft -f', files for 'iptables-legacy-restore -n' and its "
 	    "ip6tables twin, or JSON for programs",

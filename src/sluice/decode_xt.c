@@ -6,18 +6,25 @@
 
 #include <netinet/in.h>
 
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/x_tables.h>
+#include <linux/netfilter/xt_TPROXY.h>
 #include <linux/netfilter/xt_addrtype.h>
 #include <linux/netfilter/xt_comment.h>
+#include <linux/netfilter/xt_connmark.h>
+#include <linux/netfilter/xt_conntrack.h>
 #include <linux/netfilter/xt_iprange.h>
+#include <linux/netfilter/xt_mark.h>
 #include <linux/netfilter/xt_multiport.h>
 #include <linux/netfilter/xt_owner.h>
 #include <linux/netfilter/xt_recent.h>
 #include <linux/netfilter/xt_socket.h>
 #include <linux/netfilter/xt_tcpudp.h>
 #include <linux/netfilter_ipv4/ip_tables.h>
+#include <linux/netfilter_ipv4/ipt_REJECT.h>
 #include <linux/netfilter_ipv6/ip6_tables.h>
+#include <linux/netfilter_ipv6/ip6t_REJECT.h>
 #include <stdarg.h>
 
 /* Text that is cut, not overrun, at DECODE_XT_LINE_MAX. */
@@ -220,15 +227,65 @@ static void put_iprange(struct line *l, const void *data)
 	}
 }
 
+static void put_type(struct line *l, const char *option, unsigned type, bool invert)
+{
+	if (!type)
+		return;
+	put(l, "%s%s ", invert ? "! " : "", option);
+	if (type == XT_ADDRTYPE_LOCAL)
+		put(l, "LOCAL ");
+	else
+		put(l, "0x%x ", type);
+}
+
 static void put_addrtype(struct line *l, const void *data)
 {
 	const struct xt_addrtype_info_v1 *m = data;
 
-	put(l, "%s--dst-type ", m->flags & XT_ADDRTYPE_INVERT_DEST ? "! " : "");
-	if (m->dest == XT_ADDRTYPE_LOCAL)
-		put(l, "LOCAL ");
-	else
-		put(l, "0x%x ", m->dest);
+	put_type(l, "--src-type", m->source, m->flags & XT_ADDRTYPE_INVERT_SOURCE);
+	put_type(l, "--dst-type", m->dest, m->flags & XT_ADDRTYPE_INVERT_DEST);
+}
+
+static void put_conntrack(struct line *l, const void *data)
+{
+	const struct xt_conntrack_mtinfo3 *m = data;
+	const char *comma = "";
+
+	if (m->match_flags & XT_CONNTRACK_STATE) {
+		static const struct {
+			unsigned bit;
+			const char *name;
+		} states[] = {
+			{ XT_CONNTRACK_STATE_INVALID, "INVALID" },
+			{ XT_CONNTRACK_STATE_BIT(IP_CT_NEW), "NEW" },
+			{ XT_CONNTRACK_STATE_BIT(IP_CT_RELATED), "RELATED" },
+			{ XT_CONNTRACK_STATE_BIT(IP_CT_ESTABLISHED), "ESTABLISHED" },
+		};
+
+		put(l, "%s--ctstate ", m->invert_flags & XT_CONNTRACK_STATE ? "! " : "");
+		for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+			if (!(m->state_mask & states[i].bit))
+				continue;
+			put(l, "%s%s", comma, states[i].name);
+			comma = ",";
+		}
+		put(l, " ");
+	}
+	if (m->match_flags & XT_CONNTRACK_DIRECTION)
+		put(l, "--ctdir %s ",
+		    m->invert_flags & XT_CONNTRACK_DIRECTION ? "REPLY" : "ORIGINAL");
+	if (m->match_flags & ~(XT_CONNTRACK_STATE | XT_CONNTRACK_DIRECTION))
+		put(l, "(flags 0x%x) ", m->match_flags);
+}
+
+static void put_connmark(struct line *l, const void *data)
+{
+	const struct xt_connmark_mtinfo1 *m = data;
+
+	put(l, "%s--mark 0x%x", m->invert ? "! " : "", m->mark);
+	if (m->mask != UINT32_MAX)
+		put(l, "/0x%x", m->mask);
+	put(l, " ");
 }
 
 static void put_socket(struct line *l, const void *data)
@@ -285,6 +342,8 @@ static const struct {
 	{ "multiport", 1, sizeof(struct xt_multiport_v1), put_multiport },
 	{ "iprange", 1, sizeof(struct xt_iprange_mtinfo), put_iprange },
 	{ "addrtype", 1, sizeof(struct xt_addrtype_info_v1), put_addrtype },
+	{ "conntrack", 3, sizeof(struct xt_conntrack_mtinfo3), put_conntrack },
+	{ "connmark", 1, sizeof(struct xt_connmark_mtinfo1), put_connmark },
 	{ "socket", 3, sizeof(struct xt_socket_mtinfo3), put_socket },
 	{ "recent", 1, sizeof(struct xt_recent_mtinfo_v1), put_recent },
 	{ "comment", 0, sizeof(struct xt_comment_info), put_comment },
@@ -332,11 +391,10 @@ static struct nat nat_of(const struct xtable_part *t, enum addr_family family)
 	return (struct nat){ NULL, 0, 0, 0 };
 }
 
-static void put_target(struct line *l, const struct xtable_part *t, bool jumps)
+static void put_nat(struct line *l, const struct xtable_part *t)
 {
 	struct nat nat = nat_of(t, l->family);
 
-	put(l, "-%c %s", jumps ? 'g' : 'j', t->name);
 	if (nat.flags & NF_NAT_RANGE_PROTO_SPECIFIED) {
 		put(l, " %s%u", nat.option, nat.first);
 		if (nat.first != nat.last)
@@ -344,6 +402,71 @@ static void put_target(struct line *l, const struct xtable_part *t, bool jumps)
 	}
 	if (nat.flags & ~(unsigned)NF_NAT_RANGE_PROTO_SPECIFIED)
 		put(l, " (flags 0x%x)", nat.flags);
+}
+
+static void put_tproxy(struct line *l, const struct xtable_part *t)
+{
+	const struct xt_tproxy_target_info_v1 *info = t->data;
+
+	put(l, " --on-port %u --on-ip ", ntohs(info->lport));
+	put_address(l, &info->laddr);
+	put(l, " --tproxy-mark 0x%x/0x%x", info->mark_value, info->mark_mask);
+}
+
+static void put_reject(struct line *l, const struct xtable_part *t)
+{
+	const struct ipt_reject_info *v4 = t->data;
+	const struct ip6t_reject_info *v6 = t->data;
+
+	if (l->family == ADDR_V4 && v4->with == IPT_ICMP_PORT_UNREACHABLE)
+		put(l, " --reject-with icmp-port-unreachable");
+	else if (l->family == ADDR_V6 && v6->with == IP6T_ICMP6_PORT_UNREACH)
+		put(l, " --reject-with icmp6-port-unreachable");
+	else
+		put(l, " (with %u)", l->family == ADDR_V4 ? v4->with : v6->with);
+}
+
+static void put_set_ct_mark(struct line *l, const struct xtable_part *t)
+{
+	const struct xt_connmark_tginfo2 *info = t->data;
+
+	if (info->mode == XT_CONNMARK_SET)
+		put(l, " --set-xmark 0x%x/0x%x", info->ctmark, info->ctmask);
+	else
+		put(l, " (mode %u)", info->mode);
+}
+
+static void put_set_mark(struct line *l, const struct xtable_part *t)
+{
+	const struct xt_mark_tginfo2 *info = t->data;
+
+	put(l, " --set-xmark 0x%x/0x%x", info->mark, info->mask);
+}
+
+/* The targets that we use beside NAT's, in the revisions that we use. */
+static const struct {
+	const char *name;
+	uint8_t revision;
+	size_t size;
+	void (*put)(struct line *l, const struct xtable_part *t);
+} targets[] = {
+	{ "TPROXY", 1, sizeof(struct xt_tproxy_target_info_v1), put_tproxy },
+	{ "REJECT", 0, sizeof(struct ipt_reject_info), put_reject },
+	{ "CONNMARK", 2, sizeof(struct xt_connmark_tginfo2), put_set_ct_mark },
+	{ "MARK", 2, sizeof(struct xt_mark_tginfo2), put_set_mark },
+};
+
+static void put_target(struct line *l, const struct xtable_part *t, bool jumps)
+{
+	put(l, "-%c %s", jumps ? 'g' : 'j', t->name);
+	for (size_t i = 0; i < ARRAY_SIZE(targets); i++) {
+		if (strcmp(t->name, targets[i].name) == 0 && t->revision == targets[i].revision &&
+		    t->len >= targets[i].size) {
+			targets[i].put(l, t);
+			return;
+		}
+	}
+	put_nat(l, t);
 }
 
 const char *decode_xt(const struct xtable *t, const struct xtable_rule *r,
@@ -361,6 +484,12 @@ const char *decode_xt(const struct xtable *t, const struct xtable_rule *r,
 	return line;
 }
 
+static bool is_tproxy(const struct xtable_part *t)
+{
+	return strcmp(t->name, "TPROXY") == 0 && t->revision == 1 &&
+	       t->len >= sizeof(struct xt_tproxy_target_info_v1);
+}
+
 bool decode_xt_redirect(const struct xtable *t, const struct xtable_rule *r, uint16_t *first,
 			uint16_t *last)
 {
@@ -368,10 +497,21 @@ bool decode_xt_redirect(const struct xtable *t, const struct xtable_rule *r, uin
 	struct nat nat;
 
 	xtable_target_part(t, r, &target);
+	if (is_tproxy(&target)) {
+		const struct xt_tproxy_target_info_v1 *info = target.data;
+
+		*first = *last = ntohs(info->lport);
+		return true;
+	}
 	nat = nat_of(&target, t->family);
 	*first = nat.first;
 	*last = nat.last;
 	return nat.option;
+}
+
+static bool is_row(const char *comment, enum plan_row a, enum plan_row b)
+{
+	return strcmp(comment, plan_row_id(a)) == 0 || strcmp(comment, plan_row_id(b)) == 0;
 }
 
 static void rule_ports(const struct xtable *t, const struct xtable_rule *r,
@@ -382,17 +522,20 @@ static void rule_ports(const struct xtable *t, const struct xtable_rule *r,
 	struct nat nat;
 
 	xtable_target_part(t, r, &target);
+	if (is_tproxy(&target)) {
+		const struct xt_tproxy_target_info_v1 *info = target.data;
+
+		ports->tproxy = true;
+		plan_ports_inbound(ports, ntohs(info->lport), ntohs(info->lport));
+		return;
+	}
 	nat = nat_of(&target, t->family);
 	if (!nat.option)
 		return;
-	if (strcmp(row, plan_row_id(PLAN_ROW_OUT_REDIRECT)) == 0 ||
-	    strcmp(row, plan_row_id(PLAN_ROW_OUT_ANCHOR)) == 0) {
-		ports->outbound = nat.first;
-	} else if (strcmp(row, plan_row_id(PLAN_ROW_IN_REDIRECT)) == 0 ||
-		   strcmp(row, plan_row_id(PLAN_ROW_IN_ANCHOR)) == 0) {
-		ports->inbound_first = nat.first;
-		ports->inbound_last = nat.last;
-	}
+	if (is_row(row, PLAN_ROW_OUT_REDIRECT, PLAN_ROW_OUT_ANCHOR))
+		plan_ports_outbound(ports, nat.first, nat.last);
+	else if (is_row(row, PLAN_ROW_IN_REDIRECT, PLAN_ROW_IN_ANCHOR))
+		plan_ports_inbound(ports, nat.first, nat.last);
 }
 
 void decode_xt_ports(const struct xtable *t, struct plan_ports *ports)

@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/rtnetlink.h>
@@ -237,15 +238,15 @@ static void match_linklocal(struct builder *b)
 	cmp(b, NFT_CMP_EQ, prefix, sizeof(prefix));
 }
 
-/* nft: fib daddr type local */
-static void match_local(struct builder *b, bool negate)
+/* nft: fib daddr type local, fib saddr type != local */
+static void match_local(struct builder *b, uint32_t address, bool negate)
 {
 	const uint32_t local = RTN_LOCAL;
 	struct nftnl_expr *x = expr(b, "fib");
 
 	set_u32(x, NFTNL_EXPR_FIB_DREG, NFT_REG_1);
 	set_u32(x, NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE);
-	set_u32(x, NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_DADDR);
+	set_u32(x, NFTNL_EXPR_FIB_FLAGS, address);
 	cmp(b, negate ? NFT_CMP_NEQ : NFT_CMP_EQ, &local, sizeof(local));
 }
 
@@ -260,6 +261,48 @@ static void match_listener(struct builder *b)
 	set_u32(x, NFTNL_EXPR_SOCKET_KEY, NFT_SOCKET_WILDCARD);
 	set_u32(x, NFTNL_EXPR_SOCKET_DREG, NFT_REG_1);
 	cmp_u8(b, NFT_CMP_LTE, 1);
+}
+
+/* nft: socket transparent 1; also one in TIME_WAIT */
+static void match_transparent(struct builder *b)
+{
+	struct nftnl_expr *x = expr(b, "socket");
+
+	set_u32(x, NFTNL_EXPR_SOCKET_KEY, NFT_SOCKET_TRANSPARENT);
+	set_u32(x, NFTNL_EXPR_SOCKET_DREG, NFT_REG_1);
+	cmp_u8(b, NFT_CMP_EQ, 1);
+}
+
+static void ct(struct builder *b, enum nft_ct_keys key)
+{
+	struct nftnl_expr *x = expr(b, "ct");
+
+	set_u32(x, NFTNL_EXPR_CT_KEY, key);
+	set_u32(x, NFTNL_EXPR_CT_DREG, NFT_REG_1);
+}
+
+/* nft: ct state new, ct state invalid */
+static void match_state(struct builder *b, uint32_t state)
+{
+	const uint32_t none = 0;
+
+	ct(b, NFT_CT_STATE);
+	bitwise_and(b, &state, sizeof(state));
+	cmp(b, NFT_CMP_NEQ, &none, sizeof(none));
+}
+
+/* nft: ct direction reply */
+static void match_reply(struct builder *b)
+{
+	ct(b, NFT_CT_DIRECTION);
+	cmp_u8(b, NFT_CMP_EQ, IP_CT_DIR_REPLY);
+}
+
+/* nft: ct mark 0x736c */
+static void match_ct_mark(struct builder *b, uint32_t mark)
+{
+	ct(b, NFT_CT_MARK);
+	cmp(b, NFT_CMP_EQ, &mark, sizeof(mark));
 }
 
 /* nft: meta nfproto @alive */
@@ -307,13 +350,31 @@ static void put_match(struct builder *b, const struct plan_match *m)
 		match_linklocal(b);
 		break;
 	case PLAN_MATCH_LOCAL:
-		match_local(b, m->negate);
+		match_local(b, NFTA_FIB_F_DADDR, m->negate);
 		break;
 	case PLAN_MATCH_LISTENER:
 		match_listener(b);
 		break;
 	case PLAN_MATCH_ALIVE:
 		match_alive(b, m->negate);
+		break;
+	case PLAN_MATCH_NEW:
+		match_state(b, NF_CT_STATE_BIT(IP_CT_NEW));
+		break;
+	case PLAN_MATCH_INVALID:
+		match_state(b, NF_CT_STATE_INVALID_BIT);
+		break;
+	case PLAN_MATCH_REPLY:
+		match_reply(b);
+		break;
+	case PLAN_MATCH_CT_MARK:
+		match_ct_mark(b, m->value);
+		break;
+	case PLAN_MATCH_FOREIGN:
+		match_local(b, NFTA_FIB_F_SADDR, true);
+		break;
+	case PLAN_MATCH_TRANSPARENT:
+		match_transparent(b);
 		break;
 	case PLAN_MATCH_COUNT:
 		break;
@@ -334,39 +395,102 @@ static void beat(struct builder *b, uint32_t timeout_ms)
 		nftnl_expr_set_u64(x, NFTNL_EXPR_DYNSET_TIMEOUT, timeout_ms);
 }
 
-/* nft: redirect to :9001 */
-static void redirect(struct builder *b, uint16_t to)
+/* The ports of @r in registers; returns that of the last one. */
+static uint32_t ports(struct builder *b, const struct plan_rule *r)
+{
+	uint16_t min = htons(r->first), max = htons(r->last);
+
+	immediate(b, NFT_REG_1, &min, sizeof(min));
+	if (r->first == r->last)
+		return NFT_REG_1;
+	immediate(b, NFT_REG_2, &max, sizeof(max));
+	return NFT_REG_2;
+}
+
+/* nft: redirect to :9001, redirect to :9001-9016 */
+static void redirect(struct builder *b, const struct plan_rule *r)
+{
+	uint32_t last = ports(b, r);
+	struct nftnl_expr *x = expr(b, "redir");
+
+	set_u32(x, NFTNL_EXPR_REDIR_REG_PROTO_MIN, NFT_REG_1);
+	set_u32(x, NFTNL_EXPR_REDIR_REG_PROTO_MAX, last);
+	set_u32(x, NFTNL_EXPR_REDIR_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED);
+}
+
+/* nft: dnat to :9211-9226 */
+static void dnat(struct builder *b, const struct plan_rule *r)
+{
+	uint32_t last = ports(b, r);
+	struct nftnl_expr *x = expr(b, "nat");
+
+	set_u32(x, NFTNL_EXPR_NAT_TYPE, NFT_NAT_DNAT);
+	set_u32(x, NFTNL_EXPR_NAT_FAMILY, NFPROTO_INET);
+	set_u32(x, NFTNL_EXPR_NAT_REG_PROTO_MIN, NFT_REG_1);
+	set_u32(x, NFTNL_EXPR_NAT_REG_PROTO_MAX, last);
+	set_u32(x, NFTNL_EXPR_NAT_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED);
+}
+
+/* nft: tproxy to :9211 (of whichever family the packet has) */
+static void tproxy(struct builder *b, uint16_t to)
 {
 	uint16_t port = htons(to);
 	struct nftnl_expr *x;
 
 	immediate(b, NFT_REG_1, &port, sizeof(port));
-	x = expr(b, "redir");
-	set_u32(x, NFTNL_EXPR_REDIR_REG_PROTO_MIN, NFT_REG_1);
-	set_u32(x, NFTNL_EXPR_REDIR_REG_PROTO_MAX, NFT_REG_1);
-	set_u32(x, NFTNL_EXPR_REDIR_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED);
+	x = expr(b, "tproxy");
+	set_u32(x, NFTNL_EXPR_TPROXY_FAMILY, NFPROTO_UNSPEC);
+	set_u32(x, NFTNL_EXPR_TPROXY_REG_PORT, NFT_REG_1);
 }
 
-/* nft: dnat to :9211-9226 */
-static void dnat(struct builder *b, uint16_t first, uint16_t last)
+/* nft: ct mark set 0x736c */
+static void set_ct_mark(struct builder *b, uint32_t mark)
 {
-	uint16_t min = htons(first), max = htons(last);
 	struct nftnl_expr *x;
 
-	immediate(b, NFT_REG_1, &min, sizeof(min));
-	immediate(b, NFT_REG_2, &max, sizeof(max));
-	x = expr(b, "nat");
-	set_u32(x, NFTNL_EXPR_NAT_TYPE, NFT_NAT_DNAT);
-	set_u32(x, NFTNL_EXPR_NAT_FAMILY, NFPROTO_INET);
-	set_u32(x, NFTNL_EXPR_NAT_REG_PROTO_MIN, NFT_REG_1);
-	set_u32(x, NFTNL_EXPR_NAT_REG_PROTO_MAX, NFT_REG_2);
-	set_u32(x, NFTNL_EXPR_NAT_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED);
+	immediate(b, NFT_REG_1, &mark, sizeof(mark));
+	x = expr(b, "ct");
+	set_u32(x, NFTNL_EXPR_CT_KEY, NFT_CT_MARK);
+	set_u32(x, NFTNL_EXPR_CT_SREG, NFT_REG_1);
+}
+
+/* nft: meta mark set 0x736d */
+static void set_mark(struct builder *b, uint32_t mark)
+{
+	struct nftnl_expr *x;
+
+	immediate(b, NFT_REG_1, &mark, sizeof(mark));
+	x = expr(b, "meta");
+	set_u32(x, NFTNL_EXPR_META_KEY, NFT_META_MARK);
+	set_u32(x, NFTNL_EXPR_META_SREG, NFT_REG_1);
+}
+
+/* nft: reject with icmpx port-unreachable */
+static void reject(struct builder *b)
+{
+	struct nftnl_expr *x = expr(b, "reject");
+
+	set_u32(x, NFTNL_EXPR_REJECT_TYPE, NFT_REJECT_ICMPX_UNREACH);
+	if (x)
+		nftnl_expr_set_u8(x, NFTNL_EXPR_REJECT_CODE, NFT_REJECT_ICMPX_PORT_UNREACH);
+}
+
+/* What a verdict does before the packet is counted. */
+static void put_statements(struct builder *b, const struct plan_rule *r)
+{
+	if (r->verdict == PLAN_VERDICT_BEAT)
+		beat(b, r->timeout_ms);
+	if (r->verdict == PLAN_VERDICT_TPROXY)
+		tproxy(b, r->first);
+	if (r->verdict == PLAN_VERDICT_CT_MARK || (r->verdict == PLAN_VERDICT_TPROXY && r->mark))
+		set_ct_mark(b, r->mark);
+	if (r->verdict == PLAN_VERDICT_MARK)
+		set_mark(b, r->mark);
 }
 
 static void put_verdict(struct builder *b, const struct plan_rule *r)
 {
-	if (r->verdict == PLAN_VERDICT_BEAT)
-		beat(b, r->timeout_ms);
+	put_statements(b, r);
 	expr(b, "counter");
 	switch (r->verdict) {
 	case PLAN_VERDICT_RETURN:
@@ -379,13 +503,22 @@ static void put_verdict(struct builder *b, const struct plan_rule *r)
 		verdict(b, NFT_GOTO, plan_chain_name(r->chain));
 		break;
 	case PLAN_VERDICT_REDIRECT:
-		redirect(b, r->first);
+		redirect(b, r);
 		break;
 	case PLAN_VERDICT_DNAT:
-		dnat(b, r->first, r->last);
+		dnat(b, r);
 		break;
 	case PLAN_VERDICT_BEAT:
+	case PLAN_VERDICT_DROP:
 		verdict(b, NF_DROP, NULL);
+		break;
+	case PLAN_VERDICT_REJECT:
+		reject(b);
+		break;
+	case PLAN_VERDICT_TPROXY:
+	case PLAN_VERDICT_CT_MARK:
+	case PLAN_VERDICT_MARK:
+		verdict(b, NF_ACCEPT, NULL);
 		break;
 	case PLAN_VERDICT_COUNT:
 		break;

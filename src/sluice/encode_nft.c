@@ -129,6 +129,9 @@ static void set_hook(struct nftnl_chain *c, enum plan_chain_id id)
 		[PLAN_HOOK_FILTER_OUTPUT] = { "filter", NF_INET_LOCAL_OUT },
 		[PLAN_HOOK_NAT_OUTPUT] = { "nat", NF_INET_LOCAL_OUT },
 		[PLAN_HOOK_NAT_PREROUTING] = { "nat", NF_INET_PRE_ROUTING },
+		[PLAN_HOOK_REJECT_OUTPUT] = { "filter", NF_INET_LOCAL_OUT },
+		[PLAN_HOOK_MANGLE_PREROUTING] = { "filter", NF_INET_PRE_ROUTING },
+		[PLAN_HOOK_MANGLE_OUTPUT] = { "route", NF_INET_LOCAL_OUT },
 	};
 	enum plan_hook hook = plan_chain_hook(id);
 

@@ -5,18 +5,25 @@
 #include <netinet/in.h>
 
 #include <errno.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/x_tables.h>
+#include <linux/netfilter/xt_TPROXY.h>
 #include <linux/netfilter/xt_addrtype.h>
 #include <linux/netfilter/xt_comment.h>
+#include <linux/netfilter/xt_connmark.h>
+#include <linux/netfilter/xt_conntrack.h>
 #include <linux/netfilter/xt_iprange.h>
+#include <linux/netfilter/xt_mark.h>
 #include <linux/netfilter/xt_multiport.h>
 #include <linux/netfilter/xt_owner.h>
 #include <linux/netfilter/xt_recent.h>
 #include <linux/netfilter/xt_socket.h>
 #include <linux/netfilter/xt_tcpudp.h>
 #include <linux/netfilter_ipv4/ip_tables.h>
+#include <linux/netfilter_ipv4/ipt_REJECT.h>
 #include <linux/netfilter_ipv6/ip6_tables.h>
+#include <linux/netfilter_ipv6/ip6t_REJECT.h>
 
 /* What kernels of both word sizes have agreed on: these structures are their ABI. */
 _Static_assert(sizeof(struct xt_entry_match) == 32, "a match's header");
@@ -33,6 +40,13 @@ _Static_assert(sizeof(struct xt_comment_info) == 256, "xt_comment, revision 0");
 _Static_assert(sizeof(struct nf_nat_ipv4_multi_range_compat) == 20, "REDIRECT for IPv4");
 _Static_assert(sizeof(struct nf_nat_range) == 40, "REDIRECT for IPv6");
 _Static_assert(sizeof(struct nf_nat_range2) == 44, "DNAT, revision 2");
+_Static_assert(sizeof(struct xt_conntrack_mtinfo3) == 164, "xt_conntrack, revision 3");
+_Static_assert(sizeof(struct xt_connmark_mtinfo1) == 12, "xt_connmark, revision 1");
+_Static_assert(sizeof(struct xt_connmark_tginfo2) == 16, "CONNMARK, revision 2");
+_Static_assert(sizeof(struct xt_mark_tginfo2) == 8, "MARK, revision 2");
+_Static_assert(sizeof(struct xt_tproxy_target_info_v1) == 28, "TPROXY, revision 1");
+_Static_assert(sizeof(struct ipt_reject_info) == 4, "REJECT for IPv4");
+_Static_assert(sizeof(struct ip6t_reject_info) == 4, "REJECT for IPv6");
 #ifdef __x86_64__
 _Static_assert(sizeof(struct ipt_entry) == 112, "an IPv4 rule");
 _Static_assert(sizeof(struct ip6t_entry) == 168, "an IPv6 rule");
@@ -203,13 +217,41 @@ static void encode_iprange(struct draft *d, const struct lower_rule *r)
 	memcpy(src ? &m->src_max : &m->dst_max, r->address.last, len);
 }
 
-/* xtables: -m addrtype ! --dst-type LOCAL */
-static void encode_not_local(struct draft *d)
+/* xtables: -m addrtype --dst-type LOCAL, ! --dst-type LOCAL, ! --src-type LOCAL */
+static void encode_addrtype(struct draft *d, const struct lower_rule *r)
 {
 	struct xt_addrtype_info_v1 *m = add_part(d, "addrtype", 1, sizeof(*m), false);
 
+	if (r->conditions & LOWER_FOREIGN) {
+		m->source = XT_ADDRTYPE_LOCAL;
+		m->flags = XT_ADDRTYPE_INVERT_SOURCE;
+		return;
+	}
 	m->dest = XT_ADDRTYPE_LOCAL;
-	m->flags = XT_ADDRTYPE_INVERT_DEST;
+	m->flags = r->conditions & LOWER_NOT_LOCAL ? XT_ADDRTYPE_INVERT_DEST : 0;
+}
+
+/* xtables: -m conntrack --ctstate NEW, --ctstate INVALID, --ctdir REPLY */
+static void encode_conntrack(struct draft *d, const struct lower_rule *r)
+{
+	struct xt_conntrack_mtinfo3 *m = add_part(d, "conntrack", 3, sizeof(*m), false);
+
+	if (r->conditions & LOWER_REPLY) {
+		m->match_flags = m->invert_flags = XT_CONNTRACK_DIRECTION;
+		return;
+	}
+	m->match_flags = XT_CONNTRACK_STATE;
+	m->state_mask = r->conditions & LOWER_NEW ? XT_CONNTRACK_STATE_BIT(IP_CT_NEW)
+						  : XT_CONNTRACK_STATE_INVALID;
+}
+
+/* xtables: -m connmark --mark 0x736c */
+static void encode_connmark(struct draft *d, const struct lower_rule *r)
+{
+	struct xt_connmark_mtinfo1 *m = add_part(d, "connmark", 1, sizeof(*m), false);
+
+	m->mark = r->ct_mark;
+	m->mask = UINT32_MAX;
 }
 
 /* xtables: -m socket --nowildcard (sockets bound to any address count too) */
@@ -256,7 +298,7 @@ static void encode_standard(struct draft *d, const struct lower_rule *r)
 		 true);
 }
 
-/* xtables: -j REDIRECT --to-ports 9001 */
+/* xtables: -j REDIRECT --to-ports 9001-9016 */
 static void encode_redirect(struct draft *d, const struct lower_rule *r)
 {
 	unsigned flags = r->first ? NF_NAT_RANGE_PROTO_SPECIFIED : 0;
@@ -267,12 +309,14 @@ static void encode_redirect(struct draft *d, const struct lower_rule *r)
 
 		t->rangesize = 1;
 		t->range[0].flags = flags;
-		t->range[0].min.all = t->range[0].max.all = htons(r->first);
+		t->range[0].min.all = htons(r->first);
+		t->range[0].max.all = htons(r->last);
 	} else {
 		struct nf_nat_range *t = add_part(d, "REDIRECT", 0, sizeof(*t), true);
 
 		t->flags = flags;
-		t->min_proto.all = t->max_proto.all = htons(r->first);
+		t->min_proto.all = htons(r->first);
+		t->max_proto.all = htons(r->last);
 	}
 }
 
@@ -284,6 +328,47 @@ static void encode_dnat(struct draft *d, const struct lower_rule *r)
 	t->flags = NF_NAT_RANGE_PROTO_SPECIFIED;
 	t->min_proto.all = htons(r->first);
 	t->max_proto.all = htons(r->last);
+}
+
+/* xtables: -j TPROXY --on-port 9211 --on-ip 0.0.0.0 --tproxy-mark 0x0/0x0 */
+static void encode_tproxy(struct draft *d, const struct lower_rule *r)
+{
+	struct xt_tproxy_target_info_v1 *t = add_part(d, "TPROXY", 1, sizeof(*t), true);
+
+	t->lport = htons(r->first);
+}
+
+/* xtables: -j REJECT --reject-with icmp-port-unreachable, icmp6-port-unreachable */
+static void encode_reject(struct draft *d)
+{
+	if (d->lower->family == ADDR_V4) {
+		struct ipt_reject_info *t = add_part(d, "REJECT", 0, sizeof(*t), true);
+
+		t->with = IPT_ICMP_PORT_UNREACHABLE;
+	} else {
+		struct ip6t_reject_info *t = add_part(d, "REJECT", 0, sizeof(*t), true);
+
+		t->with = IP6T_ICMP6_PORT_UNREACH;
+	}
+}
+
+/* xtables: -j CONNMARK --set-xmark 0x736c/0xffffffff */
+static void encode_set_ct_mark(struct draft *d, const struct lower_rule *r)
+{
+	struct xt_connmark_tginfo2 *t = add_part(d, "CONNMARK", 2, sizeof(*t), true);
+
+	t->ctmark = r->mark;
+	t->ctmask = t->nfmask = UINT32_MAX;
+	t->mode = XT_CONNMARK_SET;
+}
+
+/* xtables: -j MARK --set-xmark 0x736d/0xffffffff */
+static void encode_set_mark(struct draft *d, const struct lower_rule *r)
+{
+	struct xt_mark_tginfo2 *t = add_part(d, "MARK", 2, sizeof(*t), true);
+
+	t->mark = r->mark;
+	t->mask = UINT32_MAX;
 }
 
 static void encode_target(struct draft *d, const struct lower_rule *r)
@@ -300,6 +385,18 @@ static void encode_target(struct draft *d, const struct lower_rule *r)
 		break;
 	case LOWER_DNAT:
 		encode_dnat(d, r);
+		break;
+	case LOWER_TPROXY:
+		encode_tproxy(d, r);
+		break;
+	case LOWER_REJECT:
+		encode_reject(d);
+		break;
+	case LOWER_SET_CT_MARK:
+		encode_set_ct_mark(d, r);
+		break;
+	case LOWER_SET_MARK:
+		encode_set_mark(d, r);
 		break;
 	case LOWER_VERDICT_COUNT:
 		break;
@@ -322,8 +419,12 @@ static void encode_rule(struct draft *d, const struct lower_rule *r)
 		encode_ports(d, r);
 	if (ranged)
 		encode_iprange(d, r);
-	if (r->conditions & LOWER_NOT_LOCAL)
-		encode_not_local(d);
+	if (r->conditions & (LOWER_LOCAL | LOWER_NOT_LOCAL | LOWER_FOREIGN))
+		encode_addrtype(d, r);
+	if (r->conditions & (LOWER_NEW | LOWER_INVALID | LOWER_REPLY))
+		encode_conntrack(d, r);
+	if (r->conditions & LOWER_CT_MARK)
+		encode_connmark(d, r);
 	if (r->conditions & LOWER_LISTENER)
 		encode_listener(d);
 	if (r->conditions & (LOWER_DEAD | LOWER_BEAT))

@@ -126,6 +126,13 @@ static bool holds(const struct plan_match *m, const struct packet *p)
 		return p->listening == PACKET_YES;
 	case PLAN_MATCH_ALIVE:
 		return (p->alive == PACKET_YES) != m->negate;
+	case PLAN_MATCH_NEW: /* it is about first packets */
+		return true;
+	case PLAN_MATCH_INVALID:
+	case PLAN_MATCH_REPLY:
+	case PLAN_MATCH_CT_MARK:
+	case PLAN_MATCH_FOREIGN: /* and about senders with addresses of their own */
+	case PLAN_MATCH_TRANSPARENT:
 	case PLAN_MATCH_COUNT:
 		break;
 	}
@@ -138,13 +145,19 @@ static void verdict_step(const struct plan_rule *r, struct explain_step *out)
 		[PLAN_VERDICT_RETURN] = EXPLAIN_RETURN, [PLAN_VERDICT_JUMP] = EXPLAIN_JUMP,
 		[PLAN_VERDICT_GOTO] = EXPLAIN_GOTO,	[PLAN_VERDICT_REDIRECT] = EXPLAIN_END,
 		[PLAN_VERDICT_DNAT] = EXPLAIN_END,	[PLAN_VERDICT_BEAT] = EXPLAIN_END,
+		[PLAN_VERDICT_TPROXY] = EXPLAIN_END,	[PLAN_VERDICT_DROP] = EXPLAIN_END,
+		[PLAN_VERDICT_REJECT] = EXPLAIN_END,	[PLAN_VERDICT_CT_MARK] = EXPLAIN_NEXT,
+		[PLAN_VERDICT_MARK] = EXPLAIN_NEXT,
 	};
+	bool drops = r->verdict == PLAN_VERDICT_BEAT || r->verdict == PLAN_VERDICT_DROP ||
+		     r->verdict == PLAN_VERDICT_REJECT;
+
 	_Static_assert(ARRAY_SIZE(actions) == PLAN_VERDICT_COUNT, "an action for each verdict");
 
 	*out = (struct explain_step){
 		.action = actions[r->verdict],
 		.chain = r->chain,
-		.verdict = r->verdict == PLAN_VERDICT_BEAT ? EXPLAIN_DROP : EXPLAIN_REDIRECT,
+		.verdict = drops ? EXPLAIN_DROP : EXPLAIN_REDIRECT,
 		.first = r->first,
 		.last = r->last,
 	};
@@ -194,7 +207,8 @@ static bool hook_sees(enum plan_hook hook, unsigned direction)
 {
 	if (hook == PLAN_HOOK_NONE)
 		return false;
-	return (hook == PLAN_HOOK_NAT_PREROUTING) == (direction == PACKET_INBOUND);
+	return (hook == PLAN_HOOK_NAT_PREROUTING || hook == PLAN_HOOK_MANGLE_PREROUTING) ==
+	       (direction == PACKET_INBOUND);
 }
 
 int explain_plan(const struct plan *plan, const struct packet *p, struct explanation *out,
@@ -245,6 +259,9 @@ static const char *const meanings[PLAN_ROW_COUNT] = {
 	[PLAN_ROW_OUT_NOT_INCL] = "its port or destination is not among the included ones",
 	[PLAN_ROW_OUT_DEAD] = "no proxy is alive",
 	[PLAN_ROW_OUT_REDIRECT] = "nothing exempts it",
+	[PLAN_ROW_OUT_QUIC] = "it may begin a QUIC connection",
+	[PLAN_ROW_OUT_REJECT] = "it is QUIC, and TCP would be redirected",
+	[PLAN_ROW_OUT_VIRTUAL] = "it arrived on a virtual interface",
 	[PLAN_ROW_IN_SYN] = "it begins an inbound connection",
 	[PLAN_ROW_IN_LOCAL] = "it comes from this namespace itself",
 	[PLAN_ROW_IN_IFACE] = "it arrived on an excluded interface",
@@ -257,6 +274,11 @@ static const char *const meanings[PLAN_ROW_COUNT] = {
 	[PLAN_ROW_IN_CLOSED] = "nobody listens there: the kernel refuses it",
 	[PLAN_ROW_IN_DEAD] = "no proxy is alive",
 	[PLAN_ROW_IN_REDIRECT] = "nothing exempts it",
+	[PLAN_ROW_IN_UNSERVED] = "no proxy takes it",
+	[PLAN_ROW_IN_INVALID] = "it belongs to no connection",
+	[PLAN_ROW_IN_PROXIED] = "the proxy has its connection",
+	[PLAN_ROW_IN_SOURCE] = "the proxy sends it from a client's address",
+	[PLAN_ROW_IN_ANSWER] = "it answers the proxy at a client's address",
 	[PLAN_ROW_OUT_ANCHOR] = "it matches what nothing matches",
 	[PLAN_ROW_IN_ANCHOR] = "it matches what nothing matches",
 };

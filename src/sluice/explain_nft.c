@@ -13,6 +13,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/rtnetlink.h>
 #include <netinet/in.h>
@@ -78,6 +80,8 @@ static int run_meta(struct machine *m, struct nftnl_expr *x)
 	const struct packet *p = m->packet;
 	bool outbound = p->direction == PACKET_OUTBOUND;
 
+	if (nftnl_expr_is_set(x, NFTNL_EXPR_META_SREG))
+		return 0; /* marks the packet */
 	switch (nftnl_expr_get_u32(x, NFTNL_EXPR_META_KEY)) {
 	case NFT_META_SKUID:
 		m->broken = !outbound; /* no socket */
@@ -225,20 +229,46 @@ static int run_lookup(struct machine *m, struct nftnl_expr *x)
 
 static int run_fib(struct machine *m, struct nftnl_expr *x)
 {
+	uint32_t flags = nftnl_expr_get_u32(x, NFTNL_EXPR_FIB_FLAGS);
+	/* Who sends has an address of this namespace: it is not about the proxy. */
+	bool local = flags == NFTA_FIB_F_SADDR || m->packet->local == PACKET_YES;
+
 	if (nftnl_expr_get_u32(x, NFTNL_EXPR_FIB_RESULT) != NFT_FIB_RESULT_ADDRTYPE ||
-	    nftnl_expr_get_u32(x, NFTNL_EXPR_FIB_FLAGS) != NFTA_FIB_F_DADDR)
+	    (flags != NFTA_FIB_F_DADDR && flags != NFTA_FIB_F_SADDR))
 		return unknown(m, "fib");
 	return load_u32(m, nftnl_expr_get_u32(x, NFTNL_EXPR_FIB_DREG),
-			m->packet->local == PACKET_YES ? RTN_LOCAL : RTN_UNICAST);
+			local ? RTN_LOCAL : RTN_UNICAST);
 }
 
 /* Whether the socket is bound to the address or to any, nobody told us: both are below 2. */
 static int run_socket(struct machine *m, struct nftnl_expr *x)
 {
-	if (nftnl_expr_get_u32(x, NFTNL_EXPR_SOCKET_KEY) != NFT_SOCKET_WILDCARD)
+	uint32_t key = nftnl_expr_get_u32(x, NFTNL_EXPR_SOCKET_KEY);
+
+	if (key != NFT_SOCKET_WILDCARD && key != NFT_SOCKET_TRANSPARENT)
 		return unknown(m, "socket");
-	m->broken = m->packet->listening != PACKET_YES;
+	/* A transparent one is that of an older connection. */
+	m->broken = key == NFT_SOCKET_TRANSPARENT || m->packet->listening != PACKET_YES;
 	return load_u8(m, nftnl_expr_get_u32(x, NFTNL_EXPR_SOCKET_DREG), 1);
+}
+
+/* It is about the first packet of a connection: new, in its direction, without a mark. */
+static int run_ct(struct machine *m, struct nftnl_expr *x)
+{
+	uint32_t to = nftnl_expr_get_u32(x, NFTNL_EXPR_CT_DREG);
+
+	if (nftnl_expr_is_set(x, NFTNL_EXPR_CT_SREG))
+		return 0; /* marks the connection */
+	switch (nftnl_expr_get_u32(x, NFTNL_EXPR_CT_KEY)) {
+	case NFT_CT_STATE:
+		return load_u32(m, to, NF_CT_STATE_BIT(IP_CT_NEW));
+	case NFT_CT_DIRECTION:
+		return load_u8(m, to, IP_CT_DIR_ORIGINAL);
+	case NFT_CT_MARK:
+		return load_u32(m, to, 0);
+	default:
+		return unknown(m, "ct");
+	}
 }
 
 static int chain_number(const struct machine *m, const char *name, size_t *number)
@@ -271,6 +301,8 @@ static int run_immediate(struct machine *m, struct nftnl_expr *x)
 		m->step.action = EXPLAIN_GOTO;
 		break;
 	case NF_ACCEPT:
+		if (m->step.action == EXPLAIN_END)
+			return 0; /* by TPROXY, before it */
 		m->step = (struct explain_step){ EXPLAIN_END, 0, EXPLAIN_DIRECT, 0, 0 };
 		return 0;
 	case NF_DROP:
@@ -307,6 +339,20 @@ static int run_nat(struct machine *m, struct nftnl_expr *x)
 			    nftnl_expr_get_u32(x, NFTNL_EXPR_NAT_REG_PROTO_MAX));
 }
 
+static int run_tproxy(struct machine *m, struct nftnl_expr *x)
+{
+	uint32_t port = nftnl_expr_get_u32(x, NFTNL_EXPR_TPROXY_REG_PORT);
+
+	return run_redirect(m, port, port);
+}
+
+static int run_reject(struct machine *m, struct nftnl_expr *x)
+{
+	(void)x;
+	m->step = (struct explain_step){ EXPLAIN_END, 0, EXPLAIN_DROP, 0, 0 };
+	return 0;
+}
+
 /* What changes nothing about the packet. */
 static int run_nothing(struct machine *m, struct nftnl_expr *x)
 {
@@ -326,7 +372,10 @@ static const struct {
 	{ "lookup", run_lookup },
 	{ "fib", run_fib },
 	{ "socket", run_socket },
+	{ "ct", run_ct },
 	{ "immediate", run_immediate },
+	{ "tproxy", run_tproxy },
+	{ "reject", run_reject },
 	{ "redir", run_redir },
 	{ "nat", run_nat },
 	{ "counter", run_nothing },

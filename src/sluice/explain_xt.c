@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The walk over our chains of a legacy nat table, match by match: see explain.h. */
+/* The walk over our chains of a legacy table, match by match: see explain.h. */
 #include "explain.h"
 
 #include "decode_xt.h"
@@ -8,8 +8,11 @@
 #include <netinet/in.h>
 
 #include <errno.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/x_tables.h>
 #include <linux/netfilter/xt_addrtype.h>
+#include <linux/netfilter/xt_connmark.h>
+#include <linux/netfilter/xt_conntrack.h>
 #include <linux/netfilter/xt_iprange.h>
 #include <linux/netfilter/xt_multiport.h>
 #include <linux/netfilter/xt_owner.h>
@@ -115,7 +118,29 @@ static bool try_addrtype(const struct trial *t, const void *data)
 	const struct xt_addrtype_info_v1 *m = data;
 	bool local = t->packet->local == PACKET_YES;
 
-	return local != !!(m->flags & XT_ADDRTYPE_INVERT_DEST);
+	/* Who sends has an address of this namespace: it is not about the proxy. */
+	return (!m->dest || local != !!(m->flags & XT_ADDRTYPE_INVERT_DEST)) &&
+	       (!m->source || !(m->flags & XT_ADDRTYPE_INVERT_SOURCE));
+}
+
+/* It is about the first packet of a connection: new, in its direction, without a mark. */
+static bool try_conntrack(const struct trial *t, const void *data)
+{
+	const struct xt_conntrack_mtinfo3 *m = data;
+	bool is_new = m->state_mask & XT_CONNTRACK_STATE_BIT(IP_CT_NEW);
+
+	(void)t;
+	return (!(m->match_flags & XT_CONNTRACK_STATE) ||
+		is_new != !!(m->invert_flags & XT_CONNTRACK_STATE)) &&
+	       !(m->invert_flags & m->match_flags & XT_CONNTRACK_DIRECTION);
+}
+
+static bool try_connmark(const struct trial *t, const void *data)
+{
+	const struct xt_connmark_mtinfo1 *m = data;
+
+	(void)t;
+	return (m->mark == 0) != !!m->invert;
 }
 
 static bool try_socket(const struct trial *t, const void *data)
@@ -150,6 +175,8 @@ static const struct {
 	{ "multiport", sizeof(struct xt_multiport_v1), try_multiport },
 	{ "iprange", sizeof(struct xt_iprange_mtinfo), try_iprange },
 	{ "addrtype", sizeof(struct xt_addrtype_info_v1), try_addrtype },
+	{ "conntrack", sizeof(struct xt_conntrack_mtinfo3), try_conntrack },
+	{ "connmark", sizeof(struct xt_connmark_mtinfo1), try_connmark },
 	{ "socket", 1, try_socket },
 	{ "recent", sizeof(struct xt_recent_mtinfo_v1), try_recent },
 	{ "comment", 0, try_nothing },
@@ -260,7 +287,7 @@ static size_t base_chain(const struct xtable *t)
 	return t->chain_count;
 }
 
-/* A nat table, and the built-in chain that the packet meets there. */
+/* A table, and the built-in chain that the packet meets there. */
 struct rules {
 	const struct xtable *table;
 	const char *builtin;
@@ -301,8 +328,10 @@ static int target_step(const struct xtable *t, const struct xtable_rule *r,
 		out->action = EXPLAIN_RETURN;
 	} else if (strcmp(name, "ACCEPT") == 0) {
 		out->verdict = EXPLAIN_DIRECT;
-	} else if (strcmp(name, "DROP") == 0) {
+	} else if (strcmp(name, "DROP") == 0 || strcmp(name, "REJECT") == 0) {
 		out->verdict = EXPLAIN_DROP;
+	} else if (strcmp(name, "CONNMARK") == 0 || strcmp(name, "MARK") == 0) {
+		out->action = EXPLAIN_NEXT;
 	} else if (to) {
 		out->action = xtable_is_goto(t, r) ? EXPLAIN_GOTO : EXPLAIN_JUMP;
 		out->chain = (size_t)(to - t->chains);
@@ -354,14 +383,14 @@ static void xt_tell(const void *rules, size_t chain, size_t i, struct explanatio
 	snprintf(out->rule, sizeof(out->rule), "%s", decode_xt(r->table, rule, line));
 }
 
-int explain_xt(const struct xtable *nat, const struct packet *p, struct explanation *out,
+int explain_xt(const struct xtable *table, const struct packet *p, struct explanation *out,
 	       struct err *e)
 {
 	const struct rules rules = {
-		.table = nat,
+		.table = table,
 		.builtin = p->direction == PACKET_OUTBOUND ? "OUTPUT" : "PREROUTING",
 	};
 	const struct explain_rules r = { &rules, xt_count, xt_step, xt_tell };
 
-	return explain_walk(&r, base_chain(nat), p, out, e);
+	return explain_walk(&r, base_chain(table), p, out, e);
 }

@@ -35,7 +35,10 @@ struct list {
 
 const char *lower_table_name(enum lower_table table)
 {
-	static const char *const names[] = { [LOWER_RAW] = "raw", [LOWER_NAT] = "nat" };
+	static const char *const names[] = { [LOWER_RAW] = "raw",
+					     [LOWER_MANGLE] = "mangle",
+					     [LOWER_FILTER] = "filter",
+					     [LOWER_NAT] = "nat" };
 
 	_Static_assert(ARRAY_SIZE(names) == LOWER_TABLE_COUNT, "a name for each table");
 	return names[table];
@@ -172,8 +175,26 @@ static bool lower_value(const struct lowering *l, const struct plan_match *m, st
 		r->address = linklocal;
 		return family == ADDR_V6;
 	case PLAN_MATCH_LOCAL:
-		r->conditions |= LOWER_NOT_LOCAL;
+		r->conditions |= m->negate ? LOWER_NOT_LOCAL : LOWER_LOCAL;
 		break;
+	case PLAN_MATCH_FOREIGN:
+		r->conditions |= LOWER_FOREIGN;
+		break;
+	case PLAN_MATCH_NEW:
+		r->conditions |= LOWER_NEW;
+		break;
+	case PLAN_MATCH_INVALID:
+		r->conditions |= LOWER_INVALID;
+		break;
+	case PLAN_MATCH_REPLY:
+		r->conditions |= LOWER_REPLY;
+		break;
+	case PLAN_MATCH_CT_MARK:
+		r->conditions |= LOWER_CT_MARK;
+		r->ct_mark = m->value;
+		break;
+	case PLAN_MATCH_TRANSPARENT:
+		return false; /* LISTENER matches that, too */
 	case PLAN_MATCH_LISTENER:
 		r->conditions |= LOWER_LISTENER;
 		break;
@@ -216,9 +237,12 @@ static unsigned lower_field(const struct lowering *l, const struct plan_match *m
 static void lower_verdict(const struct plan_rule *from, struct lower_rule *r)
 {
 	static const enum lower_verdict verdicts[] = {
-		[PLAN_VERDICT_RETURN] = LOWER_RETURN,	  [PLAN_VERDICT_JUMP] = LOWER_JUMP,
-		[PLAN_VERDICT_GOTO] = LOWER_GOTO,	  [PLAN_VERDICT_BEAT] = LOWER_DROP,
-		[PLAN_VERDICT_REDIRECT] = LOWER_REDIRECT, [PLAN_VERDICT_DNAT] = LOWER_DNAT,
+		[PLAN_VERDICT_RETURN] = LOWER_RETURN,	    [PLAN_VERDICT_JUMP] = LOWER_JUMP,
+		[PLAN_VERDICT_GOTO] = LOWER_GOTO,	    [PLAN_VERDICT_BEAT] = LOWER_DROP,
+		[PLAN_VERDICT_REDIRECT] = LOWER_REDIRECT,   [PLAN_VERDICT_DNAT] = LOWER_DNAT,
+		[PLAN_VERDICT_TPROXY] = LOWER_TPROXY,	    [PLAN_VERDICT_DROP] = LOWER_DROP,
+		[PLAN_VERDICT_REJECT] = LOWER_REJECT,	    [PLAN_VERDICT_MARK] = LOWER_SET_MARK,
+		[PLAN_VERDICT_CT_MARK] = LOWER_SET_CT_MARK,
 	};
 	_Static_assert(ARRAY_SIZE(verdicts) == PLAN_VERDICT_COUNT, "one for each verdict");
 
@@ -226,6 +250,7 @@ static void lower_verdict(const struct plan_rule *from, struct lower_rule *r)
 	r->chain = from->chain;
 	r->first = from->first;
 	r->last = from->last;
+	r->mark = from->mark;
 	if (from->verdict == PLAN_VERDICT_BEAT)
 		r->conditions |= LOWER_BEAT;
 }
@@ -358,6 +383,13 @@ static void lower_rule(struct lowering *l, const struct plan_rule *from)
 		}
 	}
 	lower_verdict(from, &r);
+	if (r.verdict == LOWER_TPROXY && r.mark) {
+		struct lower_rule mark = r;
+
+		/* TPROXY ends the packet's way through the table: the mark comes before it. */
+		mark.verdict = LOWER_SET_CT_MARK;
+		add_rule(l, &mark);
+	}
 	if (with_set)
 		lower_list(l, with_set, &r, field);
 	else
@@ -378,6 +410,9 @@ static void add_entry(struct lower_chain *c, enum plan_chain_id id)
 		[PLAN_HOOK_FILTER_OUTPUT] = { "OUTPUT", LOWER_RAW, IPPROTO_UDP, &loopback },
 		[PLAN_HOOK_NAT_OUTPUT] = { "OUTPUT", LOWER_NAT, IPPROTO_TCP, NULL },
 		[PLAN_HOOK_NAT_PREROUTING] = { "PREROUTING", LOWER_NAT, IPPROTO_TCP, NULL },
+		[PLAN_HOOK_REJECT_OUTPUT] = { "OUTPUT", LOWER_FILTER, IPPROTO_UDP, NULL },
+		[PLAN_HOOK_MANGLE_PREROUTING] = { "PREROUTING", LOWER_MANGLE, IPPROTO_TCP, NULL },
+		[PLAN_HOOK_MANGLE_OUTPUT] = { "OUTPUT", LOWER_MANGLE, IPPROTO_TCP, NULL },
 	};
 	enum plan_hook hook = plan_chain_hook(id);
 
@@ -388,6 +423,21 @@ static void add_entry(struct lower_chain *c, enum plan_chain_id id)
 					.out = hooks[hook].out,
 					.verdict = LOWER_JUMP,
 					.chain = id };
+}
+
+/* A chain that is only jumped to is where the rules are that lead to it: in a chain before it. */
+static void place_chains(struct lowering *l)
+{
+	for (unsigned i = 0; !l->failed && i < PLAN_CHAIN_COUNT; i++) {
+		const struct plan_chain *c = &l->plan->chains[i];
+
+		for (size_t j = 0; j < c->count; j++) {
+			const struct plan_rule *r = &c->rules[j];
+
+			if (r->verdict == PLAN_VERDICT_JUMP || r->verdict == PLAN_VERDICT_GOTO)
+				l->out->chains[r->chain].table = l->out->chains[i].table;
+		}
+	}
 }
 
 int lower_plan(const struct plan *p, enum addr_family family, struct lower *out, struct err *e)
@@ -402,6 +452,7 @@ int lower_plan(const struct plan *p, enum addr_family family, struct lower *out,
 		add_entry(&made, i);
 		add_chain(&l, &made);
 	}
+	place_chains(&l);
 	for (unsigned i = 0; i < PLAN_CHAIN_COUNT; i++) {
 		l.chain = l.from = i;
 		l.segments = 1;

@@ -4,73 +4,6 @@
 
 #include <errno.h>
 
-static const char *const row_ids[] = {
-	[PLAN_ROW_BEAT] = "beat",
-	[PLAN_ROW_OUT_SYN] = "out-syn",
-	[PLAN_ROW_OUT_PROXY] = "out-proxy",
-	[PLAN_ROW_OUT_LOCAL] = "out-local",
-	[PLAN_ROW_OUT_LINKLOCAL] = "out-linklocal",
-	[PLAN_ROW_OUT_IFACE] = "out-iface",
-	[PLAN_ROW_OUT_OWNED] = "out-owned",
-	[PLAN_ROW_OUT_OWNER] = "out-owner",
-	[PLAN_ROW_OUT_PORT_EXCL] = "out-port-excl",
-	[PLAN_ROW_OUT_CIDR_EXCL] = "out-cidr-excl",
-	[PLAN_ROW_OUT_NOT_INCL] = "out-not-incl",
-	[PLAN_ROW_OUT_DEAD] = "out-dead",
-	[PLAN_ROW_OUT_REDIRECT] = "out-redirect",
-	[PLAN_ROW_IN_SYN] = "in-syn",
-	[PLAN_ROW_IN_LOCAL] = "in-local",
-	[PLAN_ROW_IN_IFACE] = "in-iface",
-	[PLAN_ROW_IN_FORWARD] = "in-forward",
-	[PLAN_ROW_IN_OWN] = "in-own",
-	[PLAN_ROW_IN_PORT_EXCL] = "in-port-excl",
-	[PLAN_ROW_IN_CIDR_EXCL] = "in-cidr-excl",
-	[PLAN_ROW_IN_NOT_INCL] = "in-not-incl",
-	[PLAN_ROW_IN_OPEN] = "in-open",
-	[PLAN_ROW_IN_CLOSED] = "in-closed",
-	[PLAN_ROW_IN_DEAD] = "in-dead",
-	[PLAN_ROW_IN_REDIRECT] = "in-redirect",
-	[PLAN_ROW_OUT_ANCHOR] = "out-anchor",
-	[PLAN_ROW_IN_ANCHOR] = "in-anchor",
-};
-_Static_assert(ARRAY_SIZE(row_ids) == PLAN_ROW_COUNT, "an id for each row");
-
-static const struct {
-	const char *name;
-	enum plan_hook hook;
-	int priority;
-} chain_facts[] = {
-	[PLAN_CHAIN_HEARTBEAT] = { "heartbeat", PLAN_HOOK_FILTER_OUTPUT, PLAN_PRIORITY_HEARTBEAT },
-	[PLAN_CHAIN_NAT_OUTPUT] = { "nat-output", PLAN_HOOK_NAT_OUTPUT, PLAN_PRIORITY_NAT },
-	[PLAN_CHAIN_OUTBOUND] = { .name = "outbound" },
-	[PLAN_CHAIN_OUTBOUND_OWNED] = { .name = "outbound-owned" },
-	[PLAN_CHAIN_NAT_PREROUTING] = { "nat-prerouting", PLAN_HOOK_NAT_PREROUTING,
-					PLAN_PRIORITY_NAT },
-	[PLAN_CHAIN_INBOUND] = { .name = "inbound" },
-	[PLAN_CHAIN_INBOUND_OPEN] = { .name = "inbound-open" },
-};
-_Static_assert(ARRAY_SIZE(chain_facts) == PLAN_CHAIN_COUNT, "facts for each chain");
-
-const char *plan_row_id(enum plan_row row)
-{
-	return row_ids[row];
-}
-
-const char *plan_chain_name(enum plan_chain_id chain)
-{
-	return chain_facts[chain].name;
-}
-
-enum plan_hook plan_chain_hook(enum plan_chain_id chain)
-{
-	return chain_facts[chain].hook;
-}
-
-int plan_chain_priority(enum plan_chain_id chain)
-{
-	return chain_facts[chain].priority;
-}
-
 /* A plan under construction. Once memory is out, every further step does nothing. */
 struct builder {
 	struct plan *plan;
@@ -123,7 +56,7 @@ static const struct plan_set *set(struct builder *b, enum plan_row row, const ch
 	struct plan_set made = { .type = type, .numbers = numbers, .addresses = addresses };
 	struct plan *p = b->plan;
 
-	snprintf(made.name, sizeof(made.name), "%s%s", row_ids[row], suffix);
+	snprintf(made.name, sizeof(made.name), "%s%s", plan_row_id(row), suffix);
 	for (size_t i = 0; i < p->set_count; i++) {
 		if (strcmp(p->sets[i].name, made.name) == 0)
 			return &p->sets[i];
@@ -152,11 +85,10 @@ static void match_iface(struct plan_rule *r, enum plan_match_kind kind, const st
 
 static const struct iface loopback = { .name = "lo" };
 
-/* Rows that return what leaves through, or arrived on, an interface. */
-static void rules_ifaces(struct builder *b, enum plan_row row, enum plan_match_kind kind)
+/* Rows that return what leaves through, or arrived on, an interface of a list. */
+static void rules_ifaces(struct builder *b, enum plan_row row, enum plan_match_kind kind,
+			 const struct iface_list *l)
 {
-	const struct iface_list *l = &b->config->exclude_interfaces;
-
 	for (size_t i = 0; i < l->count; i++)
 		match_iface(rule(b, row, PLAN_VERDICT_RETURN), kind, &l->items[i]);
 }
@@ -268,38 +200,44 @@ static void build_heartbeat(struct builder *b)
 	}
 }
 
-static void build_syn(struct builder *b, enum plan_chain_id base, enum plan_row row,
-		      enum plan_chain_id to)
+/* A jump of a base chain, for the first packet of a connection. */
+static struct plan_rule *rule_syn(struct builder *b, enum plan_row row, enum plan_chain_id to)
 {
-	struct plan_rule *r;
+	struct plan_rule *r = rule(b, row, PLAN_VERDICT_JUMP);
 
-	chain_begin(b, base);
-	r = rule(b, row, PLAN_VERDICT_JUMP);
 	match(r, PLAN_MATCH_SYN);
 	r->chain = to;
+	return r;
 }
 
-static void build_outbound(struct builder *b)
+/* The rows about who sends, and through what. @owned: where included owners go on. */
+static void rules_senders(struct builder *b, enum plan_chain_id chain, enum plan_chain_id owned)
+{
+	const struct config *c = b->config;
+
+	chain_begin(b, chain);
+	rules_owners(b, PLAN_ROW_OUT_PROXY, &c->proxy_uids, &c->proxy_gids, PLAN_VERDICT_RETURN,
+		     chain);
+	match_iface(rule(b, PLAN_ROW_OUT_LOCAL, PLAN_VERDICT_RETURN), PLAN_MATCH_OIF, &loopback);
+	match(rule(b, PLAN_ROW_OUT_LINKLOCAL, PLAN_VERDICT_RETURN), PLAN_MATCH_LINKLOCAL);
+	rules_ifaces(b, PLAN_ROW_OUT_IFACE, PLAN_MATCH_OIF, &c->exclude_interfaces);
+	rules_owners(b, PLAN_ROW_OUT_OWNER, &c->exclude_uids, &c->exclude_gids, PLAN_VERDICT_RETURN,
+		     chain);
+	if (!c->include_uids.count && !c->include_gids.count)
+		return;
+	/* A socket without an owner matches neither "is" nor "is not": go on by "is". */
+	rules_owners(b, PLAN_ROW_OUT_OWNED, &c->include_uids, &c->include_gids, PLAN_VERDICT_GOTO,
+		     owned);
+	rule(b, PLAN_ROW_OUT_OWNER, PLAN_VERDICT_RETURN);
+	chain_begin(b, owned);
+}
+
+/* The rows about where a TCP connection goes, up to the redirect. */
+static void rules_destinations(struct builder *b, uint16_t last_port)
 {
 	const struct config *c = b->config;
 	struct plan_rule *r;
 
-	build_syn(b, PLAN_CHAIN_NAT_OUTPUT, PLAN_ROW_OUT_SYN, PLAN_CHAIN_OUTBOUND);
-	chain_begin(b, PLAN_CHAIN_OUTBOUND);
-	rules_owners(b, PLAN_ROW_OUT_PROXY, &c->proxy_uids, &c->proxy_gids, PLAN_VERDICT_RETURN,
-		     PLAN_CHAIN_OUTBOUND);
-	match_iface(rule(b, PLAN_ROW_OUT_LOCAL, PLAN_VERDICT_RETURN), PLAN_MATCH_OIF, &loopback);
-	match(rule(b, PLAN_ROW_OUT_LINKLOCAL, PLAN_VERDICT_RETURN), PLAN_MATCH_LINKLOCAL);
-	rules_ifaces(b, PLAN_ROW_OUT_IFACE, PLAN_MATCH_OIF);
-	rules_owners(b, PLAN_ROW_OUT_OWNER, &c->exclude_uids, &c->exclude_gids, PLAN_VERDICT_RETURN,
-		     PLAN_CHAIN_OUTBOUND);
-	if (c->include_uids.count || c->include_gids.count) {
-		/* A socket without an owner matches neither "is" nor "is not": go on by "is". */
-		rules_owners(b, PLAN_ROW_OUT_OWNED, &c->include_uids, &c->include_gids,
-			     PLAN_VERDICT_GOTO, PLAN_CHAIN_OUTBOUND_OWNED);
-		rule(b, PLAN_ROW_OUT_OWNER, PLAN_VERDICT_RETURN);
-		chain_begin(b, PLAN_CHAIN_OUTBOUND_OWNED);
-	}
 	rule_ports_excluded(b, PLAN_ROW_OUT_PORT_EXCL, &c->outbound_exclude_ports);
 	rules_cidrs_excluded(b, PLAN_ROW_OUT_CIDR_EXCL, PLAN_MATCH_DADDR,
 			     &c->outbound_exclude_cidrs);
@@ -308,7 +246,61 @@ static void build_outbound(struct builder *b)
 	rule_dead(b, PLAN_ROW_OUT_DEAD);
 	r = rule(b, PLAN_ROW_OUT_REDIRECT, PLAN_VERDICT_REDIRECT);
 	match(r, PLAN_MATCH_TCP);
-	r->first = r->last = c->outbound_port;
+	r->first = c->outbound_port;
+	r->last = last_port;
+}
+
+static void build_outbound(struct builder *b)
+{
+	chain_begin(b, PLAN_CHAIN_NAT_OUTPUT);
+	rule_syn(b, PLAN_ROW_OUT_SYN, PLAN_CHAIN_OUTBOUND);
+	rules_senders(b, PLAN_CHAIN_OUTBOUND, PLAN_CHAIN_OUTBOUND_OWNED);
+	rules_destinations(b, b->config->outbound_port);
+}
+
+/* QUIC of whoever and to wherever TCP would be redirected: clients fall back to that. */
+static void build_quic(struct builder *b)
+{
+	const struct config *c = b->config;
+	struct plan_rule *r;
+
+	/* The port is known, so its rows are decided here. */
+	if (u32_ranges_have(&c->outbound_exclude_ports, PLAN_QUIC_PORT) ||
+	    !u32_ranges_have(&c->outbound_include_ports, PLAN_QUIC_PORT))
+		return;
+	chain_begin(b, PLAN_CHAIN_QUIC_OUTPUT);
+	r = rule(b, PLAN_ROW_OUT_QUIC, PLAN_VERDICT_JUMP);
+	match(r, PLAN_MATCH_UDP_DPORT)->value = PLAN_QUIC_PORT;
+	match(r, PLAN_MATCH_NEW);
+	r->chain = PLAN_CHAIN_QUIC;
+	rules_senders(b, PLAN_CHAIN_QUIC, PLAN_CHAIN_QUIC_OWNED);
+	rules_cidrs_excluded(b, PLAN_ROW_OUT_CIDR_EXCL, PLAN_MATCH_DADDR,
+			     &c->outbound_exclude_cidrs);
+	rules_cidrs_not_included(b, PLAN_ROW_OUT_NOT_INCL, &c->outbound_include_cidrs);
+	rule_dead(b, PLAN_ROW_OUT_DEAD);
+	rule(b, PLAN_ROW_OUT_REJECT, PLAN_VERDICT_REJECT);
+}
+
+/*
+ * What arrives on a virtual interface and is not for this namespace: as outbound, but that it has
+ * no owner. It comes from another machine, whose source ports can collide, and so goes to a range.
+ */
+static void build_virtual(struct builder *b)
+{
+	const struct config *c = b->config;
+
+	chain_begin(b, PLAN_CHAIN_NAT_PREROUTING);
+	for (size_t i = 0; i < c->virtual_interfaces.count; i++) {
+		struct plan_rule *r = rule_syn(b, PLAN_ROW_OUT_VIRTUAL, PLAN_CHAIN_VIRTUAL);
+
+		match_iface(r, PLAN_MATCH_IIF, &c->virtual_interfaces.items[i]);
+		r->verdict = PLAN_VERDICT_GOTO; /* what stays direct there is not inbound either */
+	}
+	chain_begin(b, PLAN_CHAIN_VIRTUAL);
+	match(rule(b, PLAN_ROW_OUT_LOCAL, PLAN_VERDICT_RETURN), PLAN_MATCH_LOCAL);
+	match(rule(b, PLAN_ROW_OUT_LINKLOCAL, PLAN_VERDICT_RETURN), PLAN_MATCH_LINKLOCAL);
+	rules_ifaces(b, PLAN_ROW_OUT_IFACE, PLAN_MATCH_IIF, &c->exclude_interfaces);
+	rules_destinations(b, config_outbound_last(c));
 }
 
 static void build_own_ports(struct builder *b)
@@ -317,27 +309,56 @@ static void build_own_ports(struct builder *b)
 	struct u32_ranges *own = &b->plan->own_ports;
 
 	b->failed |= u32_ranges_add(own, c->inbound_port, config_inbound_last(c), NULL) < 0 ||
-		     u32_ranges_add(own, c->outbound_port, c->outbound_port, NULL) < 0 ||
+		     u32_ranges_add(own, c->outbound_port, config_outbound_last(c), NULL) < 0 ||
 		     u32_ranges_add(own, c->admin_port, c->admin_port, NULL) < 0;
 	u32_ranges_normalize(own);
 }
 
+static void rules_in_local(struct builder *b)
+{
+	match_iface(rule(b, PLAN_ROW_IN_LOCAL, PLAN_VERDICT_RETURN), PLAN_MATCH_IIF, &loopback);
+	rules_ifaces(b, PLAN_ROW_IN_IFACE, PLAN_MATCH_IIF, &b->config->exclude_interfaces);
+}
+
+/* The redirect itself, by --inbound-mode. */
+static void rules_in_redirect(struct builder *b)
+{
+	const struct config *c = b->config;
+	bool tproxy = c->inbound_mode == INBOUND_TPROXY;
+	struct plan_rule *r =
+		rule(b, PLAN_ROW_IN_REDIRECT, tproxy ? PLAN_VERDICT_TPROXY : PLAN_VERDICT_DNAT);
+
+	match(r, PLAN_MATCH_TCP);
+	r->first = c->inbound_port;
+	r->last = tproxy ? c->inbound_port : config_inbound_last(c);
+	r->mark = tproxy ? PLAN_MARK_PROXIED : 0;
+	if (tproxy && c->fail == FAIL_CLOSED)
+		match(rule(b, PLAN_ROW_IN_UNSERVED, PLAN_VERDICT_DROP), PLAN_MATCH_TCP);
+}
+
+/* Chain `inbound`, to which the base chain of the mode leads. */
 static void build_inbound(struct builder *b)
 {
 	const struct config *c = b->config;
+	bool tproxy = c->inbound_mode == INBOUND_TPROXY;
 	struct plan_rule *r;
 
-	build_syn(b, PLAN_CHAIN_NAT_PREROUTING, PLAN_ROW_IN_SYN, PLAN_CHAIN_INBOUND);
 	build_own_ports(b);
 	chain_begin(b, PLAN_CHAIN_INBOUND);
-	match_iface(rule(b, PLAN_ROW_IN_LOCAL, PLAN_VERDICT_RETURN), PLAN_MATCH_IIF, &loopback);
-	rules_ifaces(b, PLAN_ROW_IN_IFACE, PLAN_MATCH_IIF);
+	if (!tproxy)
+		rules_in_local(b);
 	match(rule(b, PLAN_ROW_IN_FORWARD, PLAN_VERDICT_RETURN), PLAN_MATCH_LOCAL)->negate = true;
 	rule_ports_excluded(b, PLAN_ROW_IN_OWN, &b->plan->own_ports);
 	rule_ports_excluded(b, PLAN_ROW_IN_PORT_EXCL, &c->inbound_exclude_ports);
 	rules_cidrs_excluded(b, PLAN_ROW_IN_CIDR_EXCL, PLAN_MATCH_SADDR, &c->inbound_exclude_cidrs);
 	rule_ports_not_included(b, PLAN_ROW_IN_NOT_INCL, &c->inbound_include_ports);
 	if (c->inbound_closed == CLOSED_REFUSE) {
+		if (tproxy) {
+			/* A client's port used again: the proxy's last one for it may linger. */
+			r = rule(b, PLAN_ROW_IN_OPEN, PLAN_VERDICT_GOTO);
+			match(r, PLAN_MATCH_TRANSPARENT);
+			r->chain = PLAN_CHAIN_INBOUND_OPEN;
+		}
 		/* Without a socket the expression breaks the rule, so it cannot be negated. */
 		r = rule(b, PLAN_ROW_IN_OPEN, PLAN_VERDICT_GOTO);
 		match(r, PLAN_MATCH_LISTENER);
@@ -346,23 +367,71 @@ static void build_inbound(struct builder *b)
 		chain_begin(b, PLAN_CHAIN_INBOUND_OPEN);
 	}
 	rule_dead(b, PLAN_ROW_IN_DEAD);
-	r = rule(b, PLAN_ROW_IN_REDIRECT, PLAN_VERDICT_DNAT);
-	match(r, PLAN_MATCH_TCP);
-	r->first = c->inbound_port;
-	r->last = config_inbound_last(c);
+	rules_in_redirect(b);
 }
 
-int plan_build(struct plan *p, const struct config *c, struct err *e)
+/* Later packets of a connection that TPROXY took. */
+static void rule_proxied(struct builder *b, uint16_t port)
 {
-	struct builder b = { .plan = p, .config = c };
+	struct plan_rule *r = rule(b, PLAN_ROW_IN_PROXIED, PLAN_VERDICT_TPROXY);
 
-	*p = (struct plan){ .set_count = 0 };
-	build_heartbeat(&b);
-	if (c->outbound)
-		build_outbound(&b);
-	if (c->inbound)
-		build_inbound(&b);
-	return b.failed ? err_set(e, -ENOMEM, "out of memory for the plan") : 0;
+	match(r, PLAN_MATCH_TCP);
+	match(r, PLAN_MATCH_CT_MARK)->value = PLAN_MARK_PROXIED;
+	r->first = r->last = port;
+}
+
+static void rule_answer(struct builder *b)
+{
+	struct plan_rule *r = rule(b, PLAN_ROW_IN_ANSWER, PLAN_VERDICT_MARK);
+
+	match(r, PLAN_MATCH_TCP);
+	match(r, PLAN_MATCH_REPLY);
+	match(r, PLAN_MATCH_CT_MARK)->value = PLAN_MARK_SOURCE;
+	r->mark = PLAN_MARK_SOURCE;
+}
+
+/* What the proxy connects from a client's address, and the answers to that. */
+static void build_source(struct builder *b)
+{
+	const struct config *c = b->config;
+	const struct plan_chain *chain = &b->plan->chains[PLAN_CHAIN_MANGLE_OUTPUT];
+
+	chain_begin(b, PLAN_CHAIN_MANGLE_OUTPUT);
+	rules_owners(b, PLAN_ROW_IN_SOURCE, &c->proxy_uids, &c->proxy_gids, PLAN_VERDICT_CT_MARK,
+		     PLAN_CHAIN_MANGLE_OUTPUT);
+	for (size_t i = 0; i < chain->count; i++) {
+		struct plan_rule *r = &chain->rules[i];
+
+		match(r, PLAN_MATCH_SYN);
+		match(r, PLAN_MATCH_FOREIGN);
+		r->mark = PLAN_MARK_SOURCE;
+	}
+	rule_answer(b);
+}
+
+/* What looks at arriving packets before any address is changed. */
+static void build_mangle(struct builder *b)
+{
+	const struct config *c = b->config;
+	bool tproxy = c->inbound && c->inbound_mode == INBOUND_TPROXY;
+	struct plan_rule *r;
+
+	if (!tproxy && !c->drop_invalid)
+		return;
+	chain_begin(b, PLAN_CHAIN_MANGLE_PREROUTING);
+	rules_in_local(b);
+	if (c->drop_invalid) {
+		r = rule(b, PLAN_ROW_IN_INVALID, PLAN_VERDICT_DROP);
+		match(r, PLAN_MATCH_TCP);
+		match(r, PLAN_MATCH_INVALID);
+		match(r, PLAN_MATCH_LOCAL);
+	}
+	if (!tproxy)
+		return;
+	rules_ifaces(b, PLAN_ROW_OUT_VIRTUAL, PLAN_MATCH_IIF, &c->virtual_interfaces);
+	rule_proxied(b, c->inbound_port);
+	match(rule_syn(b, PLAN_ROW_IN_SYN, PLAN_CHAIN_INBOUND), PLAN_MATCH_NEW);
+	build_source(b);
 }
 
 /* Port 0 is in no connection. */
@@ -378,17 +447,73 @@ static void build_anchor(struct builder *b, enum plan_chain_id chain, enum plan_
 	r->last = last;
 }
 
+static void build_inbound_base(struct builder *b)
+{
+	const struct config *c = b->config;
+
+	if (c->inbound_mode == INBOUND_REDIRECT) {
+		chain_begin(b, PLAN_CHAIN_NAT_PREROUTING);
+		rule_syn(b, PLAN_ROW_IN_SYN, PLAN_CHAIN_INBOUND);
+	} else if (!c->outbound) {
+		/* Connections that another mode has translated live on. */
+		build_anchor(b, PLAN_CHAIN_NAT_PREROUTING, PLAN_ROW_IN_ANCHOR, PLAN_VERDICT_DNAT,
+			     c->inbound_port, config_inbound_last(c));
+	}
+}
+
+int plan_build(struct plan *p, const struct config *c, struct err *e)
+{
+	struct builder b = { .plan = p, .config = c };
+
+	*p = (struct plan){ .set_count = 0 };
+	build_heartbeat(&b);
+	if (c->outbound)
+		build_outbound(&b);
+	if (c->reject_quic)
+		build_quic(&b);
+	if (c->virtual_interfaces.count)
+		build_virtual(&b);
+	if (c->inbound)
+		build_inbound_base(&b);
+	build_mangle(&b);
+	if (c->inbound)
+		build_inbound(&b);
+	return b.failed ? err_set(e, -ENOMEM, "out of memory for the plan") : 0;
+}
+
+static void widen(uint16_t *first, uint16_t *last, uint16_t more_first, uint16_t more_last)
+{
+	*first = *first ? MIN(*first, more_first) : more_first;
+	*last = MAX(*last, more_last);
+}
+
+void plan_ports_inbound(struct plan_ports *ports, uint16_t first, uint16_t last)
+{
+	widen(&ports->inbound_first, &ports->inbound_last, first, last);
+}
+
+void plan_ports_outbound(struct plan_ports *ports, uint16_t first, uint16_t last)
+{
+	widen(&ports->outbound_first, &ports->outbound_last, first, last);
+}
+
 int plan_build_anchor(struct plan *p, const struct plan_ports *ports, struct err *e)
 {
 	struct builder b = { .plan = p };
 
 	*p = (struct plan){ .set_count = 0 };
-	if (ports->outbound)
+	if (ports->outbound_first)
 		build_anchor(&b, PLAN_CHAIN_NAT_OUTPUT, PLAN_ROW_OUT_ANCHOR, PLAN_VERDICT_REDIRECT,
-			     ports->outbound, ports->outbound);
+			     ports->outbound_first, ports->outbound_last);
 	if (ports->inbound_first)
 		build_anchor(&b, PLAN_CHAIN_NAT_PREROUTING, PLAN_ROW_IN_ANCHOR, PLAN_VERDICT_DNAT,
 			     ports->inbound_first, ports->inbound_last);
+	if (ports->tproxy) {
+		chain_begin(&b, PLAN_CHAIN_MANGLE_PREROUTING);
+		rule_proxied(&b, ports->inbound_first);
+		chain_begin(&b, PLAN_CHAIN_MANGLE_OUTPUT);
+		rule_answer(&b);
+	}
 	return b.failed ? err_set(e, -ENOMEM, "out of memory for the plan") : 0;
 }
 

@@ -54,6 +54,12 @@ static void put_match(struct line *l, const struct plan_match *m, uint32_t gener
 		[PLAN_MATCH_LOCAL] = "fib daddr type",
 		[PLAN_MATCH_LISTENER] = "socket wildcard <= 1",
 		[PLAN_MATCH_ALIVE] = "meta nfproto",
+		[PLAN_MATCH_NEW] = "ct state new",
+		[PLAN_MATCH_INVALID] = "ct state invalid",
+		[PLAN_MATCH_REPLY] = "ct direction reply",
+		[PLAN_MATCH_CT_MARK] = "ct mark",
+		[PLAN_MATCH_FOREIGN] = "fib saddr type != local",
+		[PLAN_MATCH_TRANSPARENT] = "socket transparent 1",
 	};
 	_Static_assert(ARRAY_SIZE(fields) == PLAN_MATCH_COUNT, "a field for each match");
 
@@ -82,19 +88,47 @@ static void put_match(struct line *l, const struct plan_match *m, uint32_t gener
 	case PLAN_MATCH_ALIVE:
 		put(l, "%s@alive ", m->negate ? "!= " : "");
 		break;
+	case PLAN_MATCH_CT_MARK:
+		put(l, "0x%x ", m->value);
+		break;
 	case PLAN_MATCH_TCP:
 	case PLAN_MATCH_SYN:
 	case PLAN_MATCH_LINKLOCAL:
 	case PLAN_MATCH_LISTENER:
+	case PLAN_MATCH_NEW:
+	case PLAN_MATCH_INVALID:
+	case PLAN_MATCH_REPLY:
+	case PLAN_MATCH_FOREIGN:
+	case PLAN_MATCH_TRANSPARENT:
 	case PLAN_MATCH_COUNT:
 		break;
 	}
 }
 
-static void put_verdict(struct line *l, const struct plan_rule *r, bool counter)
+/* "9001", or "9001-9016". */
+static void put_ports(struct line *l, const struct plan_rule *r)
+{
+	put(l, ":%u", r->first);
+	if (r->last != r->first)
+		put(l, "-%u", r->last);
+}
+
+/* What a verdict does before the packet is counted. */
+static void put_statements(struct line *l, const struct plan_rule *r)
 {
 	if (r->verdict == PLAN_VERDICT_BEAT)
 		put(l, "update @alive { meta nfproto timeout %ums } ", r->timeout_ms);
+	if (r->verdict == PLAN_VERDICT_TPROXY)
+		put(l, "tproxy to :%u ", r->first);
+	if (r->verdict == PLAN_VERDICT_CT_MARK || (r->verdict == PLAN_VERDICT_TPROXY && r->mark))
+		put(l, "ct mark set 0x%x ", r->mark);
+	if (r->verdict == PLAN_VERDICT_MARK)
+		put(l, "meta mark set 0x%x ", r->mark);
+}
+
+static void put_verdict(struct line *l, const struct plan_rule *r, bool counter)
+{
+	put_statements(l, r);
 	if (counter)
 		put(l, "counter ");
 	switch (r->verdict) {
@@ -108,13 +142,24 @@ static void put_verdict(struct line *l, const struct plan_rule *r, bool counter)
 		put(l, "goto %s", plan_chain_name(r->chain));
 		break;
 	case PLAN_VERDICT_REDIRECT:
-		put(l, "redirect to :%u", r->first);
+		put(l, "redirect to ");
+		put_ports(l, r);
 		break;
 	case PLAN_VERDICT_DNAT:
-		put(l, "dnat to :%u-%u", r->first, r->last);
+		put(l, "dnat to ");
+		put_ports(l, r);
 		break;
 	case PLAN_VERDICT_BEAT:
+	case PLAN_VERDICT_DROP:
 		put(l, "drop");
+		break;
+	case PLAN_VERDICT_REJECT:
+		put(l, "reject with icmpx port-unreachable");
+		break;
+	case PLAN_VERDICT_TPROXY:
+	case PLAN_VERDICT_CT_MARK:
+	case PLAN_VERDICT_MARK:
+		put(l, "accept");
 		break;
 	case PLAN_VERDICT_COUNT:
 		break;
@@ -140,6 +185,9 @@ const char *plan_hook_text(enum plan_chain_id chain, char line[PLAN_LINE_MAX])
 		[PLAN_HOOK_FILTER_OUTPUT] = "type filter hook output",
 		[PLAN_HOOK_NAT_OUTPUT] = "type nat hook output",
 		[PLAN_HOOK_NAT_PREROUTING] = "type nat hook prerouting",
+		[PLAN_HOOK_REJECT_OUTPUT] = "type filter hook output",
+		[PLAN_HOOK_MANGLE_PREROUTING] = "type filter hook prerouting",
+		[PLAN_HOOK_MANGLE_OUTPUT] = "type route hook output",
 	};
 	const char *hook = hooks[plan_chain_hook(chain)];
 

@@ -203,23 +203,29 @@ static bool rule_is(const struct nftnl_rule *rule, enum plan_row a, enum plan_ro
 	return strcmp(comment, plan_row_id(a)) == 0 || strcmp(comment, plan_row_id(b)) == 0;
 }
 
+static void rule_redirect_ports(const struct nftnl_rule *rule, struct plan_ports *found)
+{
+	uint16_t ports[2];
+	unsigned count = rule_ports(rule, ports);
+
+	if (rule_is(rule, PLAN_ROW_IN_ANSWER, PLAN_ROW_IN_PROXIED))
+		found->tproxy = true;
+	if (!count)
+		return;
+	if (rule_is(rule, PLAN_ROW_OUT_REDIRECT, PLAN_ROW_OUT_ANCHOR))
+		plan_ports_outbound(found, ports[0], ports[count - 1]);
+	if (rule_is(rule, PLAN_ROW_IN_REDIRECT, PLAN_ROW_IN_ANCHOR) ||
+	    rule_is(rule, PLAN_ROW_IN_PROXIED, PLAN_ROW_IN_PROXIED))
+		plan_ports_inbound(found, ports[0], ports[count - 1]);
+}
+
 struct plan_ports ruleset_redirect_ports(const struct ruleset *r)
 {
-	struct plan_ports found = { .outbound = 0 };
-	uint16_t ports[2];
+	struct plan_ports found = { .tproxy = false };
 
 	for (size_t i = 0; i < r->chain_count; i++) {
-		for (size_t j = 0; j < r->chains[i].count; j++) {
-			const struct nftnl_rule *rule = r->chains[i].rules[j].nft;
-			unsigned count = rule_ports(rule, ports);
-
-			if (count && rule_is(rule, PLAN_ROW_OUT_REDIRECT, PLAN_ROW_OUT_ANCHOR))
-				found.outbound = ports[0];
-			if (count && rule_is(rule, PLAN_ROW_IN_REDIRECT, PLAN_ROW_IN_ANCHOR)) {
-				found.inbound_first = ports[0];
-				found.inbound_last = ports[count - 1];
-			}
-		}
+		for (size_t j = 0; j < r->chains[i].count; j++)
+			rule_redirect_ports(r->chains[i].rules[j].nft, &found);
 	}
 	return found;
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Resets TCP connections: see sock_destroy.h. */
+/* Counts and resets TCP connections: see sock_destroy.h. */
 #include "sock_destroy.h"
 
+#include "addr.h"
 #include "nl_socket.h"
+#include "tproxy_route.h"
 
 #include <libmnl/libmnl.h>
 
@@ -28,22 +30,30 @@ struct connection {
 };
 
 struct found {
-	uint16_t first, last;
+	const struct sock_which *which;
 	struct connection *items; /* owned */
 	size_t count, capacity;
 	struct err *e;
 };
 
+static bool port_in(const struct sock_which *which, uint16_t port)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(which->ports); i++) {
+		if (which->ports[i].first && port >= which->ports[i].first &&
+		    port <= which->ports[i].last)
+			return true;
+	}
+	return false;
+}
+
 static int got_socket(const struct nlmsghdr *nlh, void *data)
 {
 	const struct inet_diag_msg *m = mnl_nlmsg_get_payload(nlh);
 	struct found *f = data;
-	uint16_t port;
 
 	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*m))
 		return 0;
-	port = ntohs(m->id.idiag_sport);
-	if (port < f->first || port > f->last)
+	if (!f->which->foreign && !port_in(f->which, ntohs(m->id.idiag_sport)))
 		return 0;
 	if (f->count == f->capacity) {
 		size_t capacity = f->capacity ? 2 * f->capacity : 64;
@@ -109,17 +119,87 @@ static long destroy_all(struct nl_socket *nl, const struct found *f, struct err 
 	return destroyed;
 }
 
-long sock_destroy(uint16_t first, uint16_t last, struct err *e)
+/* The local address; of an IPv4 connection of an IPv6 socket, the IPv4 one. */
+static struct addr source_of(const struct connection *c)
 {
-	struct found f = { .first = first, .last = last, .e = e };
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	struct addr a = { .family = c->family == AF_INET ? ADDR_V4 : ADDR_V6 };
+
+	memcpy(a.bytes, c->id.idiag_src, addr_len(a.family));
+	if (a.family == ADDR_V6 && memcmp(a.bytes, mapped, sizeof(mapped)) == 0) {
+		a = (struct addr){ .family = ADDR_V4 };
+		memcpy(a.bytes, (const uint8_t *)c->id.idiag_src + sizeof(mapped), 4);
+	}
+	return a;
+}
+
+/* Whether the proxy can have taken it over from a client: a link-local address it cannot. */
+static bool could_be_foreign(const struct addr *a)
+{
+	static const uint8_t any[16];
+
+	return memcmp(a->bytes, any, sizeof(any)) != 0 &&
+	       !(a->family == ADDR_V6 && a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80);
+}
+
+/* Leaves those that were asked for. */
+static int keep_foreign(struct found *f, struct err *e)
+{
+	struct nl_socket *nl = nl_socket_new(NETLINK_ROUTE, e);
+	struct addr last = { .family = ADDR_FAMILY_COUNT };
+	size_t kept = 0;
+	int local = nl ? 0 : e->code;
+
+	for (size_t i = 0; local >= 0 && i < f->count; i++) {
+		const struct connection c = f->items[i];
+		struct addr a = source_of(&c);
+
+		/* They come grouped by listener: the same address again and again. */
+		if (memcmp(&a, &last, sizeof(a)) != 0)
+			local = could_be_foreign(&a) ? tproxy_route_is_local(nl, &a, e) : 1;
+		last = a;
+		if (local == 0 || port_in(f->which, ntohs(c.id.idiag_sport)))
+			f->items[kept++] = c;
+	}
+	f->count = kept;
+	nl_socket_free(nl);
+	return MIN(local, 0);
+}
+
+static int find_all(struct nl_socket *nl, struct found *f, struct err *e)
+{
+	int rc = find(nl, AF_INET, f, e);
+
+	if (rc == 0)
+		rc = find(nl, AF_INET6, f, e);
+	if (rc == 0 && f->which->foreign)
+		rc = keep_foreign(f, e);
+	return rc;
+}
+
+long sock_count(const struct sock_which *which, struct err *e)
+{
+	struct found f = { .which = which, .e = e };
 	struct nl_socket *nl = nl_socket_new(NETLINK_SOCK_DIAG, e);
 	long rc;
 
 	if (!nl)
 		return e->code;
-	rc = find(nl, AF_INET, &f, e);
-	if (rc == 0)
-		rc = find(nl, AF_INET6, &f, e);
+	rc = find_all(nl, &f, e);
+	free(f.items);
+	nl_socket_free(nl);
+	return rc < 0 ? rc : (long)f.count;
+}
+
+long sock_destroy(const struct sock_which *which, struct err *e)
+{
+	struct found f = { .which = which, .e = e };
+	struct nl_socket *nl = nl_socket_new(NETLINK_SOCK_DIAG, e);
+	long rc;
+
+	if (!nl)
+		return e->code;
+	rc = find_all(nl, &f, e);
 	if (rc == 0)
 		rc = destroy_all(nl, &f, e);
 	free(f.items);

@@ -112,6 +112,7 @@ static void gather_rules(struct status *s)
 	for (unsigned f = 0; f < ADDR_FAMILY_COUNT; f++) {
 		for (unsigned i = 0; i < LOWER_TABLE_COUNT; i++)
 			status_count_xt(&s->kernel.xt[i][f], s->rows);
+		decode_xt_ports(&s->kernel.xt[LOWER_MANGLE][f], &s->ports);
 		decode_xt_ports(&s->kernel.xt[LOWER_NAT][f], &s->ports);
 	}
 }
@@ -160,7 +161,7 @@ void status_gather(struct status *out)
 	*out = (struct status){ .unseen_count = 0 };
 	gather_rules(out);
 	out->inbound_listening = somebody_listens(out->ports.inbound_first);
-	out->outbound_listening = somebody_listens(out->ports.outbound);
+	out->outbound_listening = somebody_listens(out->ports.outbound_first);
 	if (neighbours_nft(&out->neighbours, &e) < 0)
 		note_unseen(out, "what others have in nftables", &e);
 	e = (struct err)ERR_INIT;

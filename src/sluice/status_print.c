@@ -84,8 +84,8 @@ void status_print_text(const struct status *s, FILE *to)
 	if (has_rules(s)) {
 		print_ports("inbound", s->ports.inbound_first, s->ports.inbound_last,
 			    s->inbound_listening, to);
-		print_ports("outbound", s->ports.outbound, s->ports.outbound, s->outbound_listening,
-			    to);
+		print_ports("outbound", s->ports.outbound_first, s->ports.outbound_last,
+			    s->outbound_listening, to);
 		fprintf(to, "%-11s IPv4 %s, IPv6 %s\n", "armed",
 			armed_words[s->kernel.armed[ADDR_V4]],
 			armed_words[s->kernel.armed[ADDR_V6]]);
@@ -123,7 +123,7 @@ static void json_ports(const struct status *s, FILE *to)
 		" \"inbound\": {\"first\": %u, \"last\": %u, \"listening\": %s},\n"
 		" \"outbound\": {\"first\": %u, \"last\": %u, \"listening\": %s},\n",
 		s->ports.inbound_first, s->ports.inbound_last, json_bool(s->inbound_listening),
-		s->ports.outbound, s->ports.outbound, json_bool(s->outbound_listening));
+		s->ports.outbound_first, s->ports.outbound_last, json_bool(s->outbound_listening));
 	fprintf(to, " \"armed\": {\"ipv4\": \"%s\", \"ipv6\": \"%s\"},\n",
 		armed_words[s->kernel.armed[ADDR_V4]], armed_words[s->kernel.armed[ADDR_V6]]);
 }

@@ -213,7 +213,7 @@ static void test_ports_read_off_the_rules(void **state)
 
 	assert_int_equal(ports.inbound_first, 9211);
 	assert_int_equal(ports.inbound_last, 9226);
-	assert_int_equal(ports.outbound, 9001);
+	assert_int_equal(ports.outbound_first, 9001);
 }
 
 static void test_free_generation(void **state)

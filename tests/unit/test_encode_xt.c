@@ -157,7 +157,7 @@ static void test_the_protocol_is_looked_at(void **state)
 
 static void test_redirects_are_read_off(void **state)
 {
-	struct plan_ports ports = { 0, 0, 0 };
+	struct plan_ports ports = { .tproxy = false };
 	struct pair p;
 
 	(void)state;
@@ -165,7 +165,7 @@ static void test_redirects_are_read_off(void **state)
 	decode_xt_ports(&p.want, &ports);
 	assert_int_equal(ports.inbound_first, 100);
 	assert_int_equal(ports.inbound_last, 115);
-	assert_int_equal(ports.outbound, 200);
+	assert_int_equal(ports.outbound_first, 200);
 	pair_fini(&p);
 }
 

@@ -94,6 +94,13 @@ static bool plan_matches(const struct plan_match *m, const struct sample *p)
 		return p->listener;
 	case PLAN_MATCH_ALIVE:
 		return p->alive != m->negate;
+	case PLAN_MATCH_NEW:
+		return p->syn;
+	case PLAN_MATCH_INVALID:
+	case PLAN_MATCH_REPLY:
+	case PLAN_MATCH_CT_MARK:
+	case PLAN_MATCH_FOREIGN:
+	case PLAN_MATCH_TRANSPARENT:
 	case PLAN_MATCH_COUNT:
 		break;
 	}

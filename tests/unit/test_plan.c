@@ -192,7 +192,8 @@ static void test_own_ports_are_never_redirected(void **state)
 
 static void test_the_anchor_keeps_the_ports(void **state)
 {
-	const struct plan_ports both = { 100, 115, 200 }, outbound = { .outbound = 200 };
+	const struct plan_ports both = { 100, 115, 200, 200, false };
+	const struct plan_ports outbound = { .outbound_first = 200, .outbound_last = 215 };
 	struct plan p;
 
 	(void)state;
