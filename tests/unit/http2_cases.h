@@ -38,6 +38,15 @@ static const struct http2_case http2_cases[] = {
 	  "is http2\n+POST\n-POST\nPOST 2 'h' 200 req=5 resp=0 ok\n" },
 	{ "DATA that is all padding", BEGIN POST "> D 1 -p\n> D 1 -pe\n" OK,
 	  "is http2\n+POST\n-POST\nPOST 2 'h' 200 req=0 resp=0 ok\n" },
+	{ "content behind the end is none",
+	  BEGIN POST "> D 1 -e 5\n> D 1 7\n< H 1 :status=200\n< D 1 -e 1\n",
+	  "is http2\n+POST\n-POST\nPOST 2 'h' 200 req=5 resp=1 ok\n" },
+	{ "streams that share a place in our table",
+	  BEGIN "> H 1 -e :method=GET :authority=a\n> H 9 -e :method=GET :authority=b\n"
+		"> H 11 -e :method=GET :authority=c\n< H 1 -e :status=201\n< H 9 -e :status=202\n"
+		"< H 11 -e :status=203\n",
+	  "is http2\n+GET\n+GET\n+GET\n-GET\nGET 2 'a' 201 req=0 resp=0 ok\n-GET\n"
+	  "GET 2 'b' 202 req=0 resp=0 ok\n-GET\nGET 2 'c' 203 req=0 resp=0 ok\n" },
 	{ "trailers, both ways",
 	  BEGIN POST "> D 1 2\n> H 1 -e x=y\n< H 1 :status=200\n< D 1 3\n< H 1 -e z=w\n",
 	  "is http2\n+POST\n-POST\nPOST 2 'h' 200 req=2 resp=3 ok\n" },
@@ -78,7 +87,7 @@ static const struct http2_case http2_cases[] = {
 	  BEGIN "> H 1 -e :method=CONNECT :authority=h:1\n< H 1 :status=403\n< D 1 -e 9\n",
 	  "is http2\n+CONNECT\n-CONNECT\nCONNECT 2 'h' 403 req=0 resp=9 ok\n" },
 	{ "what a server pushes is nobody's request, its block is read all the same",
-	  BEGIN GET "< U 1 -pn 2 :method=GET :path=/style !40016101\n< C 1 !62\n"
+	  BEGIN GET "< U 1 -pn 2 :method=GET :status=500 :path=/style !40016101\n< C 1 !62\n"
 		    "< H 2 :status=200\n< D 2 -e 50\n< H 1 -e :status=200 !be\n",
 	  GET_OK },
 	{ "frames of no concern",

@@ -9,7 +9,7 @@
 #include "hpack.h"
 
 struct block {
-	uint8_t bytes[512];
+	uint8_t bytes[1024];
 	size_t len;
 };
 
@@ -206,6 +206,7 @@ static void test_errors(void **state)
 	check_bad("7f000161", HPACK_BAD);	  /* as a name */
 	check_bad("ffffffffff0f", HPACK_BAD);	  /* beyond 32 bits */
 	check_bad("ff808080808000", HPACK_BAD);	  /* too many bytes of zeros */
+	check_bad("3f808080808000", HPACK_BAD);	  /* also where the number itself would do */
 	check_bad("8220", HPACK_BAD);		  /* a resize behind a field */
 	check_bad("3fe21f", HPACK_BAD);		  /* 4097: above the ceiling */
 	check_bad("20203fe11f", HPACK_MORE);	  /* several, up to it */
@@ -272,6 +273,8 @@ static void test_texts(void **state)
 			assert_string_equal(out, expect);
 		else if (i < 4096 / 42)
 			assert_string_equal(out, "path 0 '' 42\n");
+		else if (i < 4096 / 42 + HPACK_TEXTS_MAX)
+			assert_string_equal(out, expect);
 		assert_true(h.table.text_count <= HPACK_TEXTS_MAX);
 		assert_true(h.table.text_bytes <= HPACK_TEXT_BYTES);
 		assert_int_equal(h.table.count, MIN(i + 1, 4096u / 42));
@@ -283,7 +286,7 @@ static void test_texts(void **state)
 /* A text longer than we keep, and a table that it empties. */
 static void test_long(void **state)
 {
-	struct block b = { .len = 0 }, small = { .len = 0 };
+	struct block b = { .len = 0 }, small = { .len = 0 }, entry = { .len = 0 };
 	struct hpack h;
 	char out[1024], expect[512];
 
@@ -300,10 +303,54 @@ static void test_long(void **state)
 	put(&small, "3f21"); /* a table of 64 bytes */
 	assert_int_equal(decode(&h, &small, 1, out), HPACK_MORE);
 	assert_int_equal(h.table.count, 0);
+	put(&entry, "40016100");
+	assert_int_equal(decode(&h, &entry, 512, out), HPACK_MORE);
+	assert_int_equal(h.table.count, 1);
 	assert_int_equal(decode(&h, &b, 512, out), HPACK_MORE);
 	assert_int_equal(h.table.count, 0);
 	assert_int_equal(h.table.max, 64);
 	hpack_fini(&h);
+}
+
+/* Every octet once, encoded by another implementation, in pieces of every size. */
+static void test_huffman(void **state)
+{
+	static const char hex[] =
+		"ffc7fffd8fffffe2fffffe3fffffe4fffffe5fffffe6fffffe7fffffe8ffffeafffffff3ffff"
+		"fa7fffffabffffffdfffffebfffffecfffffedfffffeefffffefffffff0ffffff1ffffff2fff"
+		"ffffbfffffcffffffd3fffffd7fffffdbfffffdffffffe3fffffe7fffffebfffffed4fe3f9ff"
+		"affcabf1febfafefe7fdfd2cbb00089969b71d79fb9f7fff20ffbff3ff50ddbd7f061c58f265"
+		"cd9f469d5af66dddbf871e5f9cff7ff7fffc3ff9ffe45fff4719242cb34e6e9d68a6a3d7dac4"
+		"26defe3cfaf7fffbfe7ffbffdffffffcfffe6ffff4bfff9ffffa3fffd3ffff53fffd5ffffb3f"
+		"ffeb7fffdaffffb7ffff73fffeeffffdeffffebffffbfffffd9ffffdbfffebffffe0ffffeeff"
+		"ffc3ffff8bffff1ffffe4fffee7fffb1ffff97fffd9ffffcdffff9fffffbffffdafffeeffff4"
+		"ffffb7fffee7fffe8ffffd3fffdeffffd5fffeeffffbdffffe1fffdfffff7fffff5ffffecfff"
+		"f07fff87fffe0ffff17fffedffff87ffff77fffeffffeaffff8bfffe3ffff93ffff87fffcbff"
+		"ff37ffff1fffff83ffffe1fffebfffe3ffff3fffff2ffffa3ffffd9fffff17ffffc7fffff27f"
+		"fffdefffffbffffff2fffff8fffffb7fff97fff8fffffe6fffffc1fffff87ffffe7fffffc5ff"
+		"ffe5fffe4ffff2fffffd1fffff4ffffffefffffe3fffffc9fffff97fffb3ffffcffffb7fffcd"
+		"ffff4ffff9ffffd1ffffcffffeaffffafffffddffffeffffff4fffff5fffffabffffa7ffffd7"
+		"fffff9bffffecfffffb7fffff3fffffe8fffffd3fffffabfffff5fffffff7ffffecfffffdbff"
+		"fffbbfffff7ffffff0fffffbbf";
+	struct block b = { .len = 0 };
+
+	(void)state;
+	for (const char *p = hex; *p; p += 2)
+		put(&b, (const char[]){ p[0], p[1], '\0' });
+	for (size_t cut = 1; cut <= b.len; cut++) {
+		struct hpack_huffman u = { 0 };
+		char out[256];
+		size_t len = 0;
+
+		for (size_t at = 0; at < b.len; at += cut)
+			assert_true(hpack_huffman_feed(
+				&u, SPAN((const char *)b.bytes + at, MIN(cut, b.len - at)), out,
+				sizeof(out), &len));
+		assert_true(hpack_huffman_end(&u));
+		assert_int_equal(len, sizeof(out));
+		for (size_t i = 0; i < sizeof(out); i++)
+			assert_int_equal((uint8_t)out[i], i);
+	}
 }
 
 int main(void)
@@ -312,7 +359,7 @@ int main(void)
 		cmocka_unit_test(test_requests), cmocka_unit_test(test_responses),
 		cmocka_unit_test(test_values),	 cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_ceiling),	 cmocka_unit_test(test_texts),
-		cmocka_unit_test(test_long),
+		cmocka_unit_test(test_long),	 cmocka_unit_test(test_huffman),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "hpack.h"
 #include "http1_events.h"
 #include "http2_script.h"
 
@@ -243,6 +244,34 @@ static void test_streams(void **state)
 	events_fini(&v);
 }
 
+/* Both tables as full as they get, with texts, and no stream open: what an idle flow costs. */
+static void test_idle_memory(void **state)
+{
+	struct events v = { 0 };
+	struct observer o;
+	char line[128];
+
+	(void)state;
+	observer_init(&o, &events_sink, &v, false);
+	at(&o, 1, "> P\n> S 1=65535\n< S 1=65535\n< A\n> A\n");
+	at(&o, 1, "> H 1 -e !3fe0ff03 :method=GET\n< H 1 -e !3fe0ff03 :status=200\n");
+	assert_true(http2_memory(o.http2) < 1024);
+	for (unsigned i = 0; i < HPACK_ENTRIES_MAX; i++) {
+		/* :path: /aaaa0001, as an entry. */
+		snprintf(line, sizeof(line),
+			 "> H %u -e !44092f61616161%02x%02x%02x%02x\n< H %u -e :status=200 "
+			 "!44092f61616161%02x%02x%02x%02x\n",
+			 2 * i + 3, '0' + i / 1000, '0' + i / 100 % 10, '0' + i / 10 % 10,
+			 '0' + i % 10, 2 * i + 3, '0', '0', '0' + i / 10 % 10, '0' + i % 10);
+		at(&o, 1, line);
+	}
+	assert_int_equal(count_of(&v, " 200 req"), HPACK_ENTRIES_MAX + 1);
+	assert_true(http2_memory(o.http2) > 7000);
+	assert_true(http2_memory(o.http2) < 12288);
+	observer_fini(&o, 1);
+	events_fini(&v);
+}
+
 /* Shows @line again and again. True when the observer is lost for that, and told so once. */
 static bool flood(const char *begin, const char *line, unsigned times, const char *reason)
 {
@@ -291,14 +320,19 @@ static void test_floods(void **state)
 	snprintf(bomb, sizeof(bomb), BEGIN "%s", line_of("> H 1 -n !40016164", "41", 100));
 	assert_true(flood(bomb, line_of("> C 1 -n !", "be", 1000), 8, "header_too_large"));
 	assert_false(flood(bomb, line_of("> C 1 -n !", "be", 1000), 7, "header_too_large"));
+	/* Each block has its own bounds. */
+	snprintf(bomb, sizeof(bomb), BEGIN "%s", line_of("> H 1 -e !40016164", "41", 100));
+	assert_false(flood(bomb, line_of("> H 3 -e !", "be", 1000), 20, "header_too_large"));
+	assert_false(flood(BEGIN, "> H 1 -n\n> C 1 -n\n> C 1\n", 2000, "header_too_large"));
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cases),	 cmocka_unit_test(test_times),
-		cmocka_unit_test(test_deadline), cmocka_unit_test(test_rapid_reset),
-		cmocka_unit_test(test_streams),	 cmocka_unit_test(test_floods),
+		cmocka_unit_test(test_cases),	    cmocka_unit_test(test_times),
+		cmocka_unit_test(test_deadline),    cmocka_unit_test(test_rapid_reset),
+		cmocka_unit_test(test_streams),	    cmocka_unit_test(test_floods),
+		cmocka_unit_test(test_idle_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
