@@ -4,6 +4,7 @@ import resource
 
 import pytest
 
+from lib.randomly import seed
 from lib.world import World
 
 
@@ -11,6 +12,11 @@ def pytest_configure():
     """Both ends of thousands of connections are descriptors of this process."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    seed()  # before there are workers, which inherit it
+
+
+def pytest_terminal_summary(terminalreporter):
+    terminalreporter.write_line(f"random tests: SLUICE_SEED={seed()} runs the same ones again")
 
 
 @pytest.fixture

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Random tests that can be run again: where their seed comes from, and how long they may go on.
+
+Everything random derives from one number, printed at the end of the run and taken from SLUICE_SEED
+when that is set. SLUICE_SOAK multiplies what the tests do: 1 is what `make check` has time for.
+"""
+import os
+import random
+
+
+def seed():
+    """This run's seed; the same in all its processes."""
+    return int(os.environ.setdefault("SLUICE_SEED", str(random.SystemRandom().randrange(10**9))))
+
+
+def generator(*names):
+    """A generator of its own for each thing that is named, so that it can be made alone."""
+    return random.Random(":".join(map(str, (seed(), *names))))
+
+
+def times(count):
+    """How often to do what `make check` does `count` times."""
+    return max(1, int(count * float(os.environ.get("SLUICE_SOAK") or 1)))
