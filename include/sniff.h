@@ -4,9 +4,11 @@
  *
  * Theory of Operation: the client's first bytes decide, nearly always within the first read, so
  * nothing is copied. Only a read that ends inside the HTTP/2 preface or a TLS record header
- * leaves the question open; what came so far is then kept, at most SNIFF_MAX bytes of each way,
- * for the observer that will be chosen. A server that speaks first means TCP, unless it sends
- * what may be an HTTP/2 SETTINGS frame (RFC 9113 sect. 3.4 lets it); then the client decides.
+ * leaves the question open; the client's bytes so far, at most SNIFF_MAX, are then kept for the
+ * observer that will be chosen. A server that speaks first means TCP, unless it sends what may be
+ * an HTTP/2 SETTINGS frame (RFC 9113 sect. 3.4 lets it); then the client decides, and what the
+ * server says meanwhile is shown to the HTTP/2 observer (observer.c): here only its beginning is
+ * kept, to be judged.
  *
  * SNIFF_HTTP1 means "begins like a request": http1.c confirms it by the whole request line.
  */
@@ -33,7 +35,6 @@ struct sniff {
 	char kept[WAY_COUNT][SNIFF_MAX]; /* what came while the verdict is open */
 	uint8_t kept_len[WAY_COUNT];
 	uint8_t verdict; /* enum sniff_verdict; final once not SNIFF_OPEN */
-	bool server_cut; /* the server sent more than could be kept */
 };
 _Static_assert(sizeof(struct sniff) <= 64, "part of the memory of every idle flow");
 

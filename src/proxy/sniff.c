@@ -91,7 +91,6 @@ enum sniff_verdict sniff_feed(struct sniff *s, enum way way, struct span bytes, 
 		return verdict;
 	if (way == WAY_TO_SERVER && !had)
 		s->first = now;
-	s->server_cut |= way == WAY_TO_CLIENT && had + bytes.len > SNIFF_MAX;
 	keep(s, way, bytes);
 	return SNIFF_OPEN;
 }
