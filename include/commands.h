@@ -10,6 +10,7 @@ int commands_enter(const struct config *c, struct err *e);
 
 /* Each takes a frozen configuration and returns an exit status, or -errno with @e set. */
 int command_status(const struct config *c, struct err *e);
+int command_verify(const struct config *c, struct err *e);
 int command_explain(const struct config *c, struct err *e);
 int command_apply(const struct config *c, struct err *e);
 int command_remove(const struct config *c, struct err *e);

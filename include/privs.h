@@ -13,14 +13,17 @@
 enum privs_need {
 	PRIVS_NONE,   /* plan, help, version */
 	PRIVS_KERNEL, /* what programs or reads the kernel's rules */
+	PRIVS_PROOF,  /* verify: also connects as others, from a namespace of its own */
 };
 
 /*
  * First rung, before any input is parsed.
  *
  * Should: keep CAP_NET_ADMIN and CAP_NET_RAW, where @need says so, and what entering a namespace
- * takes (CAP_SYS_ADMIN, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH) where @netns says so; forbid gaining
- * anything by exec. Mustn't: look at the input beyond the command's name and whether there is a
+ * takes (CAP_SYS_ADMIN, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH) where @netns says so; for a proof what
+ * connections of others take (CAP_SETUID, CAP_SETGID, CAP_NET_BIND_SERVICE, CAP_SYS_ADMIN); forbid
+ * gaining anything by exec. Mustn't: look at the input beyond the command's name and whether there
+ * is a
  * --netns.
  */
 int privs_start(enum privs_need need, bool netns, struct err *e);
@@ -28,10 +31,10 @@ int privs_start(enum privs_need need, bool netns, struct err *e);
 /*
  * Second rung, in the right namespace.
  *
- * Should: keep CAP_NET_ADMIN and, for the legacy tables, CAP_NET_RAW.
+ * Should: keep CAP_NET_ADMIN and, for the legacy tables, CAP_NET_RAW; for a proof what it takes.
  * Mustn't: open files, from here on, but the lock of iptables and what /proc tells of its tables.
  */
-int privs_joined(struct err *e);
+int privs_joined(enum privs_need need, struct err *e);
 
 /*
  * Last rung, when the kernel has been asked all there is to ask.

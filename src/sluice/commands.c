@@ -10,12 +10,13 @@
 #include "plan_print.h"
 #include "privs.h"
 #include "status.h"
+#include "watch.h"
 
 int commands_enter(const struct config *c, struct err *e)
 {
 	int rc = c->netns ? netns_enter(c->netns, e) : 0;
 
-	return rc < 0 ? rc : privs_joined(e);
+	return rc < 0 ? rc : privs_joined(PRIVS_KERNEL, e);
 }
 
 /* "inbound to 9211-9226, outbound to 9001". */
@@ -163,6 +164,8 @@ static int check(const struct config *c, const struct plan *p, struct err *e)
 {
 	long differences = commands_enter(c, e);
 
+	if (differences == 0 && c->watch)
+		return watch_run(c, p, e);
 	if (differences == 0)
 		differences = backend_check(c->backend, p, print_difference, NULL, e);
 	if (differences < 0)

@@ -115,6 +115,8 @@ int config_freeze(struct config *c, struct err *e)
 		rc = check_directions(c, e);
 	if (rc < 0)
 		return rc;
+	if (c->repair && !c->watch)
+		return err_usage(e, "--repair: only with --watch: 'sluice apply' repairs once");
 	if (!c->proxy_uids.count) {
 		rc = u32_ranges_add(&c->proxy_uids, CONTRACT_PROXY_UID, CONTRACT_PROXY_UID, e);
 		if (rc < 0)

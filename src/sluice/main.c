@@ -38,6 +38,8 @@ static const struct command commands[] = {
 	  "say which rule decides about a connection, and how" },
 	{ "status", COMMAND_STATUS, PRIVS_KERNEL, command_status,
 	  "show what is programmed, what it counted, and who else redirects" },
+	{ "verify", COMMAND_VERIFY, PRIVS_PROOF, command_verify,
+	  "prove the redirect with real connections" },
 	{ "version", COMMAND_VERSION, PRIVS_NONE, command_version, "print the version" },
 	{ "help", COMMAND_HELP, PRIVS_NONE, command_help,
 	  "print this, or what 'help COMMAND' takes" },

@@ -242,7 +242,7 @@ static void take_legacy_chain(const struct legacy_chain *c, void *data)
 	neighbour_add_owner(s->owners, neighbour_owner(NEIGHBOUR_CHAIN, c->name));
 	if (s->table->table == LOWER_NAT && !(c->builtin && c->foreign))
 		return;
-	if (s->table->table == LOWER_RAW && !c->untracking)
+	if (s->table->table != LOWER_NAT && !c->untracking)
 		return;
 	n = add(s->out);
 	if (!n) {

@@ -28,11 +28,28 @@ static int keep_only(uint64_t keep, struct err *e)
 	return 0;
 }
 
+/* What a command works with, once it is in the right namespace. */
+static uint64_t needed(enum privs_need need)
+{
+	const uint64_t kernel = BIT(CAP_NET_ADMIN) | BIT(CAP_NET_RAW);
+
+	switch (need) {
+	case PRIVS_NONE:
+		break;
+	case PRIVS_KERNEL:
+		return kernel;
+	case PRIVS_PROOF:
+		return kernel | BIT(CAP_SETUID) | BIT(CAP_SETGID) | BIT(CAP_NET_BIND_SERVICE) |
+		       BIT(CAP_SYS_ADMIN);
+	}
+	return 0;
+}
+
 int privs_start(enum privs_need need, bool netns, struct err *e)
 {
-	uint64_t keep = need == PRIVS_KERNEL ? BIT(CAP_NET_ADMIN) | BIT(CAP_NET_RAW) : 0;
+	uint64_t keep = needed(need);
 
-	if (need == PRIVS_KERNEL && netns)
+	if (need != PRIVS_NONE && netns)
 		keep |= BIT(CAP_SYS_ADMIN) | BIT(CAP_SYS_PTRACE) | BIT(CAP_DAC_READ_SEARCH);
 	/* #syscalls prctl */
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
@@ -40,9 +57,9 @@ int privs_start(enum privs_need need, bool netns, struct err *e)
 	return keep_only(keep, e);
 }
 
-int privs_joined(struct err *e)
+int privs_joined(enum privs_need need, struct err *e)
 {
-	return keep_only(BIT(CAP_NET_ADMIN) | BIT(CAP_NET_RAW), e);
+	return keep_only(needed(need), e);
 }
 
 int privs_end(struct err *e)

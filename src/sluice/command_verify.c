@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* sluice verify: every check on a line of its own. */
+#include "commands.h"
+
+#include "json.h"
+#include "netns.h"
+#include "privs.h"
+#include "verify_run.h"
+
+#include <signal.h>
+
+/* Set by the first signal that asks us to end. */
+static volatile int stop;
+
+static void on_signal(int number)
+{
+	(void)number;
+	stop = 1;
+}
+
+/* Without SA_RESTART: what waits is woken. */
+static void catch_signals(void)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+	struct sigaction action = { .sa_handler = on_signal };
+
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		sigaction(signals[i], &action, NULL);
+	/* Whoever reads the lines may go away: cleaning up comes first. */
+	signal(SIGPIPE, SIG_IGN);
+}
+
+struct printer {
+	unsigned output; /* enum output_format */
+	size_t counts[VERIFY_OUTCOME_COUNT];
+};
+
+static void print_report(const struct verify_report *r, void *data)
+{
+	static const char *const words[] = {
+		[VERIFY_OK] = "ok",
+		[VERIFY_FAILED] = "FAILED",
+		[VERIFY_NOT_TRIED] = "not tried",
+	};
+	struct printer *p = data;
+
+	_Static_assert(ARRAY_SIZE(words) == VERIFY_OUTCOME_COUNT, "a word for each");
+	p->counts[r->outcome]++;
+	if (p->output == OUTPUT_JSON) {
+		printf("{\"outcome\": \"%s\", \"what\": ", words[r->outcome]);
+		json_string(span_str(r->what), stdout);
+		fputs(", \"reason\": ", stdout);
+		json_string(span_str(r->reason), stdout);
+		puts("}");
+	} else {
+		printf("%-9s  %s%s%s\n", words[r->outcome], r->what, r->reason[0] ? ": " : "",
+		       r->reason);
+	}
+	fflush(stdout);
+}
+
+static int verify(const struct config *c, const struct plan *plan, struct err *e)
+{
+	struct printer p = { .output = c->output };
+	long failed;
+	int rc = c->netns ? netns_enter(c->netns, e) : 0;
+
+	if (rc == 0)
+		rc = privs_joined(PRIVS_PROOF, e);
+	if (rc < 0)
+		return rc;
+	catch_signals();
+	failed = verify_run(c, plan, &stop, print_report, &p, e);
+	if (failed < 0)
+		return (int)failed;
+	rc = privs_end(e);
+	if (rc < 0)
+		return rc;
+	if (c->output == OUTPUT_TEXT)
+		printf("sluice: %s: %zu ok, %zu failed, %zu not tried\n",
+		       failed ? "the redirect is not as planned" : "verified", p.counts[VERIFY_OK],
+		       p.counts[VERIFY_FAILED], p.counts[VERIFY_NOT_TRIED]);
+	return failed ? EXIT_DRIFT : EXIT_DONE;
+}
+
+int command_verify(const struct config *c, struct err *e)
+{
+	struct plan p;
+	int rc = plan_build(&p, c, e);
+
+	if (rc == 0)
+		rc = verify(c, &p, e);
+	plan_fini(&p);
+	return rc;
+}
