@@ -42,7 +42,7 @@ sluice := backend backend_iptc backend_nft command_explain command_verify comman
 proxy := admin admin_http flow grpc heartbeat hpack hpack_huffman hpack_table http1 http1_line \
 	http1_parse http1_ring http2 http2_stream listener loop main metrics metrics_info metrics_names \
 	metrics_process metrics_text observer origdst parent pipes pod proxy_man proxy_options record \
-	relay sniff thread tls_hello worker
+	relay sniff thread tls_hello upstream worker
 # Unit test programs, by what they are linked with.
 unit-common := test_addr test_interval test_options test_parse test_protocol
 unit-sluice := test_compare test_config test_encode test_encode_xt test_explain test_lower \

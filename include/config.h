@@ -40,13 +40,6 @@ struct iface_list {
 	size_t count, capacity;
 };
 
-/* How inbound connections get to the proxy. */
-enum inbound_mode {
-	INBOUND_REDIRECT, /* to the proxy's address and port */
-	INBOUND_TPROXY,	  /* as they are: the application can see the client's address */
-	INBOUND_MODE_COUNT,
-};
-
 /* What becomes of a connection to a port on which nobody listens. */
 enum closed_mode {
 	CLOSED_REFUSE,

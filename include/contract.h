@@ -15,6 +15,13 @@
 /* With --virtual-interfaces outbound connections do likewise. Not an option. */
 #define CONTRACT_OUTBOUND_PORTS 16
 
+/* How inbound connections get to the proxy. */
+enum inbound_mode {
+	INBOUND_REDIRECT, /* to the proxy's port */
+	INBOUND_TPROXY,	  /* with their addresses: the application is given the client's */
+	INBOUND_MODE_COUNT,
+};
+
 #define CONTRACT_INBOUND_PORT	 9211
 #define CONTRACT_OUTBOUND_PORT	 9001
 #define CONTRACT_ADMIN_PORT	 9901

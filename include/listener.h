@@ -15,7 +15,7 @@ struct listener_spec {
 	enum addr_family family;
 	uint16_t port;
 	bool loopback;		    /* 127.0.0.1 or ::1; else every address of the family */
-	bool transparent;	    /* IP_TRANSPARENT: CAP_NET_RAW is enough */
+	bool transparent;	    /* as listener_transparent() */
 	bool shared;		    /* SO_REUSEPORT: one listener per thread */
 	bool flows;		    /* accepted sockets are flow legs: see flow_socket_options() */
 	struct keepalive keepalive; /* with flows */
@@ -35,6 +35,12 @@ int listener_open(const struct listener_spec *spec, struct err *e);
  * 0 or -errno of the first option that failed.
  */
 int flow_socket_options(int fd);
+
+/*
+ * Lets @fd, of AF_INET or AF_INET6, have addresses that are not of this namespace. 0 or -errno:
+ * -EPERM without CAP_NET_RAW or CAP_NET_ADMIN.
+ */
+int listener_transparent(int fd, int domain);
 
 /* Has the kernel probe a silent peer. 0 or -errno. */
 int keepalive_start(int fd, const struct keepalive *keepalive);

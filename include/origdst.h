@@ -15,12 +15,15 @@ union sockaddr_any {
 
 /*
  * The destination that the client of accepted socket @fd asked for, before NAT: SO_ORIGINAL_DST
- * or IP6T_SO_ORIGINAL_DST (net/netfilter/nf_conntrack_proto.c). Without a translation that is
- * the socket's own address; so is what it falls back to where conntrack does not know the
- * connection (-ENOENT: a foreign zone, or no conntrack): then *@known is false.
- * 0 or -errno.
+ * or IP6T_SO_ORIGINAL_DST (net/netfilter/nf_conntrack_proto.c). Without a translation, as after
+ * TPROXY, that is the socket's own address; so is what it falls back to where conntrack does not
+ * know the connection (-ENOENT: a foreign zone, or no conntrack): then *@known is false. 0 or
+ * -errno.
  */
 int origdst_get(int fd, enum addr_family family, union sockaddr_any *out, bool *known);
+
+/* Whether address and port are the same; of link-local addresses, the interface does not count. */
+bool sockaddr_equal(const union sockaddr_any *a, const union sockaddr_any *b);
 
 /* The parts of @sa. */
 socklen_t sockaddr_len(const union sockaddr_any *sa);

@@ -14,7 +14,9 @@ struct proxy_config {
 	uint16_t inbound_port; /* the first of CONTRACT_INBOUND_PORTS */
 	uint16_t outbound_port;
 	uint16_t admin_port;
-	bool transparent; /* IP_TRANSPARENT on the inbound listeners */
+	unsigned inbound_mode;	 /* enum inbound_mode */
+	bool virtual_interfaces; /* outbound connections arrive from outside, on a range, too */
+	bool transparent;	 /* IP_TRANSPARENT on the inbound listeners */
 	uint32_t threads;
 	uint32_t beat_ms;	  /* a heartbeat every so often */
 	uint32_t beat_timeout_ms; /* how long the kernel holds us for alive after one */
@@ -28,6 +30,12 @@ struct proxy_config {
 };
 
 extern const struct option_table proxy_options;
+
+/* How many ports outbound connections may arrive on. */
+static inline unsigned proxy_config_outbound_ports(const struct proxy_config *c)
+{
+	return c->virtual_interfaces ? CONTRACT_OUTBOUND_PORTS : 1;
+}
 
 /* The defaults that the help names. */
 void proxy_config_init(struct proxy_config *c);

@@ -5,6 +5,7 @@
 #include "log.h"
 #include "origdst.h"
 #include "thread.h"
+#include "upstream.h"
 
 #include <errno.h>
 #include <string.h>
@@ -119,31 +120,21 @@ static void connected(struct flow *f)
 }
 
 /*
- * Begins the connect to @to. Returns 0 when it stands already, -EINPROGRESS, or another -errno.
- *
- * A connect to a local address has finished when connect(2) comes back, which says EINPROGRESS all
- * the same (net/ipv4/af_inet.c looks at the state before it works off the socket's backlog, where
- * the SYN-ACK waits). A send of nothing tells: it saves the common inbound flow a turn of epoll.
+ * Whether the client's address is kept: *@from is it. Not where the kernel has translated the
+ * destination (then the rules are those of --inbound-mode=redirect, and no answer would come
+ * back), and not a link-local one, which belongs to an interface.
  */
-static int begin_connect(struct flow *f, const union sockaddr_any *to)
+static bool keeps_source(const struct pod *pod, const struct pod_listener *listener, int fd,
+			 const union sockaddr_any *to, union sockaddr_any *from)
 {
-	struct leg *server = &f->legs[FLOW_SERVER];
-	int fd, rc;
+	socklen_t len = sizeof(*from), own_len = sizeof(*from);
+	union sockaddr_any own;
 
-	fd = socket(to->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
-	if (fd < 0)
-		return -errno;
-	server->source.fd = fd;
-	rc = flow_socket_options(fd);
-	if (rc < 0)
-		return rc;
-	if (connect(fd, &to->sa, sockaddr_len(to)) == 0)
-		return 0;
-	if (errno != EINPROGRESS)
-		return -errno;
-	if (send(fd, "", 0, MSG_NOSIGNAL) == 0)
-		return 0;
-	return errno == EAGAIN ? -EINPROGRESS : -errno;
+	if (!pod->keep_source || listener->direction != DIRECTION_INBOUND ||
+	    getpeername(fd, &from->sa, &len) < 0 || getsockname(fd, &own.sa, &own_len) < 0)
+		return false;
+	return sockaddr_equal(&own, to) &&
+	       !(from->sa.sa_family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&from->v6.sin6_addr));
 }
 
 /*
@@ -192,9 +183,9 @@ static struct flow *flow_new(struct thread *t, const struct pod_listener *listen
 
 void flow_accept(struct thread *t, const struct pod_listener *listener, int fd)
 {
-	union sockaddr_any to;
+	union sockaddr_any to, from;
 	struct flow *f;
-	bool known;
+	bool known, keep;
 	int rc;
 
 	/* Its peer may be gone already; then there is nothing to count it under. */
@@ -214,7 +205,8 @@ void flow_accept(struct thread *t, const struct pod_listener *listener, int fd)
 		flow_reset(f, OUTCOME_LOOP);
 		return;
 	}
-	rc = begin_connect(f, &to);
+	keep = keeps_source(f->pod, listener, fd, &to, &from);
+	rc = upstream_connect(&to, keep ? &from : NULL, &f->legs[FLOW_SERVER].source.fd);
 	t->now = loop_clock();
 	if (rc == 0) {
 		connected(f);

@@ -48,6 +48,12 @@ int flow_socket_options(int fd)
 	return rc;
 }
 
+int listener_transparent(int fd, int domain)
+{
+	return domain == AF_INET6 ? set_int(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, 1)
+				  : set_int(fd, IPPROTO_IP, IP_TRANSPARENT, 1);
+}
+
 int keepalive_start(int fd, const struct keepalive *k)
 {
 	const struct int_option options[] = {
@@ -95,9 +101,9 @@ static int set_up(int fd, const struct listener_spec *spec, const char **what)
 	if (rc == 0 && spec->flows)
 		rc = flow_socket_options(fd);
 	if (rc == 0 && spec->transparent) {
-		*what = "set IP_TRANSPARENT (it needs CAP_NET_RAW)";
-		rc = v6 ? set_int(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, 1)
-			: set_int(fd, IPPROTO_IP, IP_TRANSPARENT, 1);
+		*what = "be transparent (--inbound-mode=tproxy and --transparent need CAP_NET_RAW "
+			"or CAP_NET_ADMIN)";
+		rc = listener_transparent(fd, v6 ? AF_INET6 : AF_INET);
 	}
 	if (rc < 0)
 		return rc;

@@ -47,3 +47,10 @@ struct addr sockaddr_addr(const union sockaddr_any *sa)
 		memcpy(a.bytes, &sa->v6.sin6_addr, 16);
 	return a;
 }
+
+bool sockaddr_equal(const union sockaddr_any *a, const union sockaddr_any *b)
+{
+	struct addr x = sockaddr_addr(a), y = sockaddr_addr(b);
+
+	return sockaddr_port(a) == sockaddr_port(b) && memcmp(&x, &y, sizeof(x)) == 0;
+}

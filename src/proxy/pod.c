@@ -40,11 +40,11 @@ static int open_flow_listeners(struct pod *pod, const struct proxy_config *c,
 {
 	bool inbound = direction == DIRECTION_INBOUND;
 	uint16_t first = inbound ? c->inbound_port : c->outbound_port;
-	unsigned ports = inbound ? CONTRACT_INBOUND_PORTS : 1;
+	unsigned ports = inbound ? CONTRACT_INBOUND_PORTS : proxy_config_outbound_ports(c);
 	struct listener_spec spec = {
 		.family = family,
-		.loopback = !inbound,
-		.transparent = inbound && c->transparent,
+		.loopback = !inbound && !c->virtual_interfaces,
+		.transparent = inbound && (c->transparent || c->inbound_mode == INBOUND_TPROXY),
 		.shared = c->threads > 1,
 		.flows = true,
 	};
@@ -94,7 +94,8 @@ static int open_family(struct pod *pod, const struct proxy_config *c, enum addr_
 
 int pod_open(struct pod *pod, const struct proxy_config *config, struct err *e)
 {
-	size_t most = ADDR_FAMILY_COUNT * config->threads * (CONTRACT_INBOUND_PORTS + 1);
+	size_t most = ADDR_FAMILY_COUNT * config->threads *
+		      (CONTRACT_INBOUND_PORTS + proxy_config_outbound_ports(config));
 	unsigned families = 0;
 
 	*pod = (struct pod){
@@ -103,6 +104,8 @@ int pod_open(struct pod *pod, const struct proxy_config *config, struct err *e)
 			       config->keepalive_count },
 		.inbound_port = config->inbound_port,
 		.outbound_port = config->outbound_port,
+		.outbound_ports = (uint16_t)proxy_config_outbound_ports(config),
+		.keep_source = config->inbound_mode == INBOUND_TPROXY,
 		.admin_port = config->admin_port,
 		.admin = { -1, -1 },
 		.heart = { -1, -1 },
@@ -152,5 +155,6 @@ void pod_close(struct pod *pod)
 bool pod_owns_port(const struct pod *pod, uint16_t port)
 {
 	return (port >= pod->inbound_port && port < pod->inbound_port + CONTRACT_INBOUND_PORTS) ||
-	       port == pod->outbound_port || port == pod->admin_port;
+	       (port >= pod->outbound_port && port < pod->outbound_port + pod->outbound_ports) ||
+	       port == pod->admin_port;
 }

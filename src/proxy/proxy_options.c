@@ -67,6 +67,22 @@ static int read_name(void *field, struct span value, struct err *e)
 	return 0;
 }
 
+static int read_inbound_mode(void *field, struct span value, struct err *e)
+{
+	static const char *const words[] = { "redirect", "tproxy" };
+	_Static_assert(ARRAY_SIZE(words) == INBOUND_MODE_COUNT, "a word for each mode");
+
+	return parse_word(value, words, ARRAY_SIZE(words), field, e);
+}
+
+/* Which they are is for the rules; here it matters that there are any. */
+static int read_interfaces(void *field, struct span value, struct err *e)
+{
+	(void)value, (void)e;
+	*(bool *)field = true;
+	return 0;
+}
+
 static int read_log_level(void *field, struct span value, struct err *e)
 {
 	static const char *const words[] = { "error", "warn", "info", "debug" };
@@ -86,8 +102,16 @@ static const struct option rows[] = {
 	  OPTION_VALUE, .parse = read_port, FIELD(outbound_port) },
 	{ "admin-port", "PORT", "9901", "where /metrics, /ready and /live are served", OPTION_VALUE,
 	  .parse = read_port, FIELD(admin_port) },
+	{ "inbound-mode", "redirect|tproxy", "redirect",
+	  "as given to sluice apply; with tproxy, which needs CAP_NET_RAW or CAP_NET_ADMIN, the "
+	  "application sees the client's address",
+	  OPTION_VALUE, .parse = read_inbound_mode, FIELD(inbound_mode) },
+	{ "virtual-interfaces", "NAMES", NULL,
+	  "as given to sluice apply: then the outbound port and its 15 successors are listened on "
+	  "at any address",
+	  OPTION_LIST, .parse = read_interfaces, FIELD(virtual_interfaces) },
 	{ "transparent", "on|off", "off",
-	  "set IP_TRANSPARENT on the inbound listeners (needs CAP_NET_RAW)", OPTION_FLAG,
+	  "set IP_TRANSPARENT on the inbound listeners, as --inbound-mode=tproxy does", OPTION_FLAG,
 	  .parse = read_bool, FIELD(transparent) },
 	{ "threads", "N", "1", "event loops that share the connections", OPTION_VALUE,
 	  .parse = read_threads, FIELD(threads) },
@@ -150,26 +174,36 @@ void proxy_config_init(struct proxy_config *c)
 	};
 }
 
-static bool in_inbound_range(const struct proxy_config *c, uint16_t port)
+/* Whether @port is one of @count from @first on. */
+static bool in_range(unsigned port, unsigned first, unsigned count)
 {
-	return port >= c->inbound_port && port < c->inbound_port + CONTRACT_INBOUND_PORTS;
+	return port >= first && port < first + count;
 }
 
 int proxy_config_check(const struct proxy_config *c, struct err *e)
 {
 	unsigned last = c->inbound_port + CONTRACT_INBOUND_PORTS - 1u;
+	unsigned outbound_ports = proxy_config_outbound_ports(c);
+	unsigned outbound_last = c->outbound_port + outbound_ports - 1;
 
 	if (last > 65535)
 		return err_usage(e,
 				 "--inbound-port: %u leaves no room for its 15 successors: "
 				 "use 65520 or less",
 				 c->inbound_port);
-	if (in_inbound_range(c, c->outbound_port))
-		return err_usage(e, "--outbound-port: %u lies in the inbound range %u-%u",
-				 c->outbound_port, c->inbound_port, last);
-	if (in_inbound_range(c, c->admin_port) || c->admin_port == c->outbound_port)
+	if (outbound_last > 65535)
 		return err_usage(e,
-				 "--admin-port: %u is the outbound port or lies in the inbound "
+				 "--outbound-port: %u leaves no room for its 15 successors, which "
+				 "--virtual-interfaces needs: use 65520 or less",
+				 c->outbound_port);
+	if (in_range(c->outbound_port, c->inbound_port, CONTRACT_INBOUND_PORTS) ||
+	    in_range(c->inbound_port, c->outbound_port, outbound_ports))
+		return err_usage(e, "--outbound-port: %u-%u overlaps the inbound range %u-%u",
+				 c->outbound_port, outbound_last, c->inbound_port, last);
+	if (in_range(c->admin_port, c->inbound_port, CONTRACT_INBOUND_PORTS) ||
+	    in_range(c->admin_port, c->outbound_port, outbound_ports))
+		return err_usage(e,
+				 "--admin-port: %u is an outbound port or lies in the inbound "
 				 "range %u-%u",
 				 c->admin_port, c->inbound_port, last);
 	if (c->beat_timeout_ms < 2 * c->beat_ms)
