@@ -22,19 +22,20 @@
 /* Who made it, as `ip rule` and `ip route` say: a number that nobody has in rt_protos. */
 #define TPROXY_ROUTE_PROTOCOL 115
 
+struct nl_socket;
+
 /*
  * Makes what is missing, of both families; of IPv6 nothing where the kernel or lo is without it.
- * *@changed says whether anything was. 0 or -errno with @e set, and then it is as it was.
+ * *@changed says whether anything was. 0 or -errno with @e set, and then it is as it was. @nl:
+ * NETLINK_ROUTE.
  */
-int tproxy_route_add(bool *changed, struct err *e);
+int tproxy_route_add(struct nl_socket *nl, bool *changed, struct err *e);
 
 /* Takes everything of it out. As above. */
-int tproxy_route_remove(bool *changed, struct err *e);
+int tproxy_route_remove(struct nl_socket *nl, bool *changed, struct err *e);
 
 /* Whether a marked packet of @family comes back through lo. 1, 0, or -errno with @e set. */
 int tproxy_route_works(enum addr_family family, struct err *e);
-
-struct nl_socket;
 
 /* Whether @a is an address of this namespace. 1, 0, or -errno with @e set. @nl: NETLINK_ROUTE. */
 int tproxy_route_is_local(struct nl_socket *nl, const struct addr *a, struct err *e);

@@ -90,7 +90,8 @@ static int retire(const struct backend *b, const struct plan *p, const struct ba
 }
 
 /* Without routing, what came in by TPROXY would hang: it is reset. */
-static int retire_route(const struct plan *p, struct backend_applied *done, struct err *e)
+static int retire_route(struct nl_socket *nl, const struct plan *p, struct backend_applied *done,
+			struct err *e)
 {
 	const struct plan_ports tproxied = { .tproxy = true };
 	struct backend_removed ended = { .existed = false };
@@ -99,7 +100,7 @@ static int retire_route(const struct plan *p, struct backend_applied *done, stru
 
 	if (plan_needs_route(p))
 		return 0;
-	rc = tproxy_route_remove(&had, e);
+	rc = tproxy_route_remove(nl, &had, e);
 	done->changed |= had;
 	return rc == 0 && had ? drain_connections(&tproxied, &ended, e) : rc;
 }
@@ -132,11 +133,13 @@ static int apply_rules(enum backend_choice choice, const struct plan *p,
 	return 0;
 }
 
-int backend_apply(enum backend_choice choice, const struct plan *p, const struct backend_options *o,
-		  struct backend_applied *done, struct err *e)
+/* Rules and routing. @nl: NETLINK_ROUTE, opened while there is nothing yet to undo. */
+static int apply_routed(struct nl_socket *nl, enum backend_choice choice, const struct plan *p,
+			const struct backend_options *o, struct backend_applied *done,
+			struct err *e)
 {
 	bool routed = false;
-	int rc = plan_needs_route(p) ? tproxy_route_add(&routed, e) : 0;
+	int rc = plan_needs_route(p) ? tproxy_route_add(nl, &routed, e) : 0;
 
 	if (rc < 0)
 		return rc;
@@ -144,14 +147,24 @@ int backend_apply(enum backend_choice choice, const struct plan *p, const struct
 	if (rc < 0 && routed) {
 		struct err ignored = ERR_INIT;
 
-		tproxy_route_remove(&routed, &ignored);
+		tproxy_route_remove(nl, &routed, &ignored);
 	}
 	if (rc < 0)
 		return rc;
 	done->changed |= routed;
-	if (retire_route(p, done, e) < 0)
+	if (retire_route(nl, p, done, e) < 0)
 		return err_wrap(e, "the plan is in place, but routing of an older one stays");
 	return 0;
+}
+
+int backend_apply(enum backend_choice choice, const struct plan *p, const struct backend_options *o,
+		  struct backend_applied *done, struct err *e)
+{
+	struct nl_socket *nl = nl_socket_new(NETLINK_ROUTE, e);
+	int rc = nl ? apply_routed(nl, choice, p, o, done, e) : e->code;
+
+	nl_socket_free(nl);
+	return rc;
 }
 
 static int remove_both(const struct backend_options *o, struct backend_removed *done, struct err *e)
@@ -175,16 +188,20 @@ static int remove_both(const struct backend_options *o, struct backend_removed *
 int backend_remove(enum backend_choice choice, const struct backend_options *o,
 		   struct backend_removed *done, struct err *e)
 {
+	struct nl_socket *nl = nl_socket_new(NETLINK_ROUTE, e);
 	bool routed = false;
 	int rc;
 
+	if (!nl)
+		return e->code;
 	if (choice == BACKEND_AUTO)
 		rc = remove_both(o, done, e);
 	else
 		rc = (choice == BACKEND_NFT ? &backend_nft : &backend_iptc)->remove(o, done, e);
 	if (rc >= 0)
-		rc = tproxy_route_remove(&routed, e);
+		rc = tproxy_route_remove(nl, &routed, e);
 	done->existed |= routed;
+	nl_socket_free(nl);
 	return rc;
 }
 

@@ -216,32 +216,30 @@ static int add_family(struct nl_socket *nl, enum addr_family family, bool *chang
 /* Does it for both families. */
 static int each_family(int (*act)(struct nl_socket *nl, enum addr_family family, bool *changed,
 				  struct err *e),
-		       bool *changed, struct err *e)
+		       struct nl_socket *nl, bool *changed, struct err *e)
 {
-	struct nl_socket *nl = nl_socket_new(NETLINK_ROUTE, e);
-	int rc = nl ? 0 : e->code;
+	int rc = 0;
 
 	*changed = false;
 	for (unsigned f = 0; rc == 0 && f < ADDR_FAMILY_COUNT; f++)
 		rc = act(nl, f, changed, e);
-	nl_socket_free(nl);
 	return rc;
 }
 
-int tproxy_route_remove(bool *changed, struct err *e)
+int tproxy_route_remove(struct nl_socket *nl, bool *changed, struct err *e)
 {
-	return each_family(remove_family, changed, e);
+	return each_family(remove_family, nl, changed, e);
 }
 
-int tproxy_route_add(bool *changed, struct err *e)
+int tproxy_route_add(struct nl_socket *nl, bool *changed, struct err *e)
 {
-	int rc = each_family(add_family, changed, e);
+	int rc = each_family(add_family, nl, changed, e);
 
 	if (rc < 0 && *changed) {
 		struct err ignored = ERR_INIT;
 		bool undone;
 
-		tproxy_route_remove(&undone, &ignored);
+		tproxy_route_remove(nl, &undone, &ignored);
 		*changed = false;
 	}
 	return rc;
