@@ -180,3 +180,55 @@ def test_tls(side, family, proxy, tls_server, run, version):
         "tls": 1}
     if side.direction == "outbound":
         assert m.sum("sluice_connections_closed_total", server_address="web.test") == 1
+
+
+def frame(kind, flags, stream, payload=b""):
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + \
+        payload
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0)
+RESETS = 20000
+
+
+def flood(kind):
+    """Bytes of a client that means harm, and what is counted of it."""
+    if kind == "rapid reset":
+        return b"".join(frame(1, 5, n, b"\x82\x84\x86") + frame(3, 0, n, b"\0\0\0\x08")
+                        for n in range(1, 2 * RESETS, 2)), None
+    if kind == "continuation":
+        return frame(1, 0, 1, b"\x82") + frame(9, 0, 1, b"\x82" * 100) * 20000, "header_too_large"
+    if kind == "bomb":
+        return frame(1, 0, 1, b"\x40\x01a\x7f\x81\x1e" + b"A" * 4000) + \
+            frame(9, 0, 1, b"\xbe" * 16000) * 100, "header_too_large"
+    return b"".join(frame(1, 5, n, b"\x82\x84\x86") for n in range(1, 20000, 2)), \
+        "too_many_requests"
+
+
+@pytest.mark.parametrize("kind", ["rapid reset", "continuation", "bomb", "streams"])
+def test_floods(world, side, proxy, kind):
+    """Passed on to the last byte, counted, and gone without a trace in memory."""
+    data, reason = flood(kind)
+    got = []
+
+    def swallow(s):
+        total = 0
+        while part := s.recv(1 << 20):
+            total += len(part)
+        got.append(total)
+
+    world.keep(Server(side.server, 4, 8080, swallow))
+    before = None
+    for n in range(1, 6):
+        with side.connect(4, 8080) as s:
+            s.sendall(PREFACE + data)
+        wait_until(lambda n=n: len(got) == n, "the flood to have passed")
+        m = proxy.metrics()
+        before = before or m.sum("process_resident_memory_bytes")
+    assert got == [len(PREFACE + data)] * 5
+    m = proxy.settled(side.direction, 5)
+    assert m.sum("process_resident_memory_bytes") < before + (4 << 20)
+    assert m.by("sluice_observer_lost_total", "reason") == ({reason: 5} if reason else {})
+    assert m.sum(f"{side.http}_active_requests") == 0
+    cancelled = m.sum(f"{side.http}_request_duration_seconds_count", error_type="cancelled")
+    assert cancelled == (5 * RESETS if kind == "rapid reset" else 0)
