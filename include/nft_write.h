@@ -14,6 +14,13 @@
 int nft_write(struct nl_socket *nl, const struct ruleset *want, const struct ruleset *have,
 	      struct err *e);
 
+/*
+ * Makes the kernel hold again what @before was read as, in place of @now; @before forgets its
+ * handles. As nft_write().
+ */
+int nft_write_back(struct nl_socket *nl, struct ruleset *before, const struct ruleset *now,
+		   struct err *e);
+
 /* Flushes one of our chains, as of @generation. As nft_write(). */
 int nft_write_flush(struct nl_socket *nl, uint32_t generation, const char *chain, struct err *e);
 

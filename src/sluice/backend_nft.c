@@ -243,6 +243,43 @@ static int end_connections(struct nl_socket *nl, const struct backend_options *o
 	return rc < 0 ? rc : drain_connections(&done->ports, done, e);
 }
 
+/* In place of our anchor, and of nothing else, what was there before it. */
+static int put_back(struct ruleset *before, const struct plan *anchored, struct err *e)
+{
+	/* Of its own, since answers may be left in the other one. */
+	struct nl_socket *nl = nl_socket_new(NETLINK_NETFILTER, e);
+	int rc = nl ? -ERESTART : e->code;
+
+	for (unsigned try = 0; rc == -ERESTART && try < COMMIT_TRIES; try++) {
+		struct ruleset now = { .exists = false };
+		long differences = nft_check(anchored, NULL, NULL, e);
+
+		rc = differences < 0 ? (int)differences : 0;
+		if (differences == 0)
+			rc = nft_read(nl, &now, e);
+		if (differences == 0 && rc == 0)
+			rc = nft_write_back(nl, before, &now, e);
+		ruleset_fini(&now);
+	}
+	nl_socket_free(nl);
+	return rc;
+}
+
+/* After a removal that failed for the reason in @e. */
+static int restore(struct ruleset *before, const struct plan_ports *ports, struct err *e)
+{
+	struct err failure = ERR_INIT;
+	struct plan p;
+	int rc = plan_build_anchor(&p, ports, &failure);
+
+	if (rc == 0)
+		rc = put_back(before, &p, &failure);
+	plan_fini(&p);
+	return rc < 0 ? err_wrap(e, "%s, so that rules which match nothing are left, because",
+				 failure.text)
+		      : e->code;
+}
+
 static int nft_remove(const struct backend_options *o, struct backend_removed *done, struct err *e)
 {
 	struct nl_socket *nl = nl_socket_new(NETLINK_NETFILTER, e);
@@ -257,11 +294,13 @@ static int nft_remove(const struct backend_options *o, struct backend_removed *d
 		rc = explain_lack(rc, e);
 	done->existed = have.exists;
 	done->ports = ruleset_redirect_ports(&have);
-	ruleset_fini(&have);
 	if (rc == 0 && done->existed && !o->keep_connections)
 		rc = end_connections(nl, o, done, e);
 	if (rc == 0 && done->existed)
 		rc = delete_table(nl, e);
+	if (rc < 0 && done->existed)
+		rc = restore(&have, &done->ports, e);
+	ruleset_fini(&have);
 	nl_socket_free(nl);
 	return rc;
 }

@@ -70,7 +70,7 @@ static void flush_rules(struct nl_batch *b)
 static void add_rule(struct nl_batch *b, const struct ruleset_rule *r)
 {
 	struct nlmsghdr *nlh = nl_batch_add(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND,
-					    label("rule", r->text));
+					    label("rule", r->text ? r->text : ""));
 
 	nftnl_rule_nlmsg_build_payload(nlh, r->nft);
 }
@@ -175,6 +175,27 @@ int nft_write(struct nl_socket *nl, const struct ruleset *want, const struct rul
 	rc = nl_batch_commit(b, e);
 	nl_batch_free(b);
 	return rc;
+}
+
+int nft_write_back(struct nl_socket *nl, struct ruleset *before, const struct ruleset *now,
+		   struct err *e)
+{
+	/* A handle would mean the very thing that is gone. */
+	for (size_t i = 0; i < before->chain_count; i++) {
+		struct ruleset_chain *c = &before->chains[i];
+
+		nftnl_chain_unset(c->nft, NFTNL_CHAIN_HANDLE);
+		for (size_t j = 0; j < c->count; j++) {
+			nftnl_rule_unset(c->rules[j].nft, NFTNL_RULE_HANDLE);
+			nftnl_rule_unset(c->rules[j].nft, NFTNL_RULE_POSITION);
+		}
+	}
+	for (size_t i = 0; i < before->set_count; i++) {
+		nftnl_set_unset(before->sets[i].nft, NFTNL_SET_HANDLE);
+		/* Asked for with every new set, and never told. */
+		nftnl_set_set_u32(before->sets[i].nft, NFTNL_SET_ID, (uint32_t)i + 1);
+	}
+	return nft_write(nl, before, now, e);
 }
 
 /* nft: flush chain inet sluice heartbeat */
