@@ -67,6 +67,16 @@ def _block(rng, addresses):
     return str(made) if prefix == bits and rng.random() < 0.5 else f"{made}/{prefix}"
 
 
+def _elsewhere(rng, kind):
+    """What no connection has, and no other value touches: so that long lists stay long."""
+    if kind == "interface":
+        return f"other{rng.randrange(10**6)}"
+    if kind in ("source", "destination"):
+        n = rng.randrange(2**16)
+        return rng.choice((f"20.{n >> 8}.{n & 255}.128/25", f"2001:db9:{n:x}::/48"))
+    return str(rng.randrange(10000, 60000))
+
+
 def _value(rng, kind):
     if kind == "port":
         return _numbers(rng, PORTS, 65535)
@@ -86,8 +96,10 @@ def configuration(rng):
         elif name in CHOICES:
             made[name] = [str(rng.choice(CHOICES[name]))]
         else:
-            count = rng.choice((1, 1, 2, 3, 4, 20))
-            made[name] = [_value(rng, LISTS[name]) for _ in range(count)]
+            few, many = rng.choice(((1, 0), (1, 0), (2, 0), (4, 0), (2, 40)))
+            made[name] = [_value(rng, LISTS[name]) for _ in range(few)] + \
+                [_elsewhere(rng, LISTS[name]) for _ in range(many)]
+            rng.shuffle(made[name])
     if made.get("inbound") == made.get("outbound") == ["off"]:
         del made["inbound"]  # refused: it leaves nothing to do
     return made
