@@ -95,6 +95,6 @@ uint64_t http1_skip(const struct observer *o, enum way way);
 void http1_skipped(struct observer *o, enum way way, uint64_t bytes, uint64_t now);
 
 /* Tells what is unanswered and frees; both lanes are HTTP1_TUNNEL afterwards. */
-void http1_fini(struct observer *o, uint64_t now);
+void http1_fini(struct observer *o, bool cancelled, uint64_t now);
 
 #endif

@@ -58,7 +58,7 @@ uint64_t http2_skip(const struct http2 *h, enum way way);
 void http2_skipped(struct http2 *h, enum way way, uint64_t bytes, uint64_t now);
 
 /* Tells of the requests that have no answer, and frees. NULL is let pass. */
-void http2_free(struct http2 *h, uint64_t now);
+void http2_free(struct http2 *h, bool cancelled, uint64_t now);
 
 /* Bytes on the heap, for tests and tools. */
 size_t http2_memory(const struct http2 *h);

@@ -83,7 +83,7 @@ void http2_streams_reset(struct http2_streams *t, enum way way, uint32_t id, uin
 void http2_streams_goaway(struct http2_streams *t, uint32_t last_id, uint64_t now);
 
 /* The flow is over: tells what is left. */
-void http2_streams_close(struct http2_streams *t, uint64_t now);
+void http2_streams_close(struct http2_streams *t, bool cancelled, uint64_t now);
 
 /* The thread is lost: what has no answer yet has no known end and is not told. */
 void http2_streams_lost(struct http2_streams *t);

@@ -85,7 +85,7 @@ struct observer {
 
 enum observer_end {
 	OBSERVER_FIN,	/* that way will bring no more bytes */
-	OBSERVER_RESET, /* the flow is gone, both ways */
+	OBSERVER_RESET, /* whoever sends that way broke the flow off: it is gone, both ways */
 };
 
 /* @off: do not look, all is TCP (the parent's third try after crashes). */
@@ -99,7 +99,8 @@ void observer_end(struct observer *o, enum way way, enum observer_end how, uint6
 
 /*
  * The flow is over: requests without an answer are told (error NO_RESPONSE; RESET where an
- * answer had begun), what is owned is freed. Idempotent.
+ * answer had begun), what is owned is freed. Idempotent. Where the client broke the flow off
+ * (OBSERVER_RESET of WAY_TO_SERVER, before this) they are CANCELLED: not the server's fault.
  */
 void observer_fini(struct observer *o, uint64_t now);
 

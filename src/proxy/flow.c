@@ -67,7 +67,9 @@ void flow_reset(struct flow *f, enum outcome outcome)
 {
 	if (f->state == FLOW_ENDED)
 		return;
-	observer_end(&f->observer, WAY_TO_CLIENT, OBSERVER_RESET, f->thread->now);
+	observer_end(&f->observer,
+		     outcome == OUTCOME_RESET_BY_CLIENT ? WAY_TO_SERVER : WAY_TO_CLIENT,
+		     OBSERVER_RESET, f->thread->now);
 	finish(f, outcome);
 }
 

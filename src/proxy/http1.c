@@ -53,8 +53,8 @@ static void close_lanes(struct http1 *h)
 	http1_host_drop(h);
 }
 
-/* Tells what can no longer be answered, the oldest first. */
-static void tell_unanswered(struct observer *o, uint64_t now)
+/* Tells what can no longer be answered, the oldest first; @cancelled: the client broke it off. */
+static void tell_unanswered(struct observer *o, bool cancelled, uint64_t now)
 {
 	struct http1 *h = &o->http1;
 
@@ -67,13 +67,17 @@ static void tell_unanswered(struct observer *o, uint64_t now)
 		}
 		if (h->server_ended && http1_ring_at(h, 0)->started <= h->server_ended)
 			ended = h->server_ended;
-		tell(o, h->status ? ERROR_RESET : ERROR_NO_RESPONSE, ended);
+		tell(o,
+		     cancelled	 ? ERROR_CANCELLED
+		     : h->status ? ERROR_RESET
+				 : ERROR_NO_RESPONSE,
+		     ended);
 	}
 }
 
-void http1_fini(struct observer *o, uint64_t now)
+void http1_fini(struct observer *o, bool cancelled, uint64_t now)
 {
-	tell_unanswered(o, now);
+	tell_unanswered(o, cancelled, now);
 	close_lanes(&o->http1);
 }
 
@@ -99,7 +103,7 @@ static void lost(struct observer *o, enum lost_reason reason)
 static void tunnel(struct observer *o, uint64_t now)
 {
 	tell(o, ERROR_NONE, now);
-	http1_fini(o, now);
+	http1_fini(o, false, now);
 }
 
 static void next_message(struct http1_lane *l)
@@ -503,7 +507,7 @@ static void become_http2(struct observer *o)
 	struct http2 *http2 = http2_new(o->sink, o->ctx);
 
 	if (!http2 || !http2_adopt(http2, &u)) {
-		http2_free(http2, 0);
+		http2_free(http2, false, 0);
 		lost(o, LOST_OUT_OF_MEMORY);
 		return;
 	}

@@ -521,12 +521,12 @@ void http2_skipped(struct http2 *h, enum way way, uint64_t bytes, uint64_t now)
 		content_done(h, way, now);
 }
 
-void http2_free(struct http2 *h, uint64_t now)
+void http2_free(struct http2 *h, bool cancelled, uint64_t now)
 {
 	if (!h)
 		return;
 	if (!h->lost && h->confirmed)
-		http2_streams_close(&h->streams, now);
+		http2_streams_close(&h->streams, cancelled, now);
 	for (int way = 0; way < WAY_COUNT; way++) {
 		head_drop(&h->lane[way].head);
 		hpack_fini(&h->lane[way].hpack);

@@ -350,7 +350,7 @@ void http2_streams_goaway(struct http2_streams *t, uint32_t last_id, uint64_t no
 	}
 }
 
-void http2_streams_close(struct http2_streams *t, uint64_t now)
+void http2_streams_close(struct http2_streams *t, bool cancelled, uint64_t now)
 {
 	tell_protocol(t, false);
 	for (unsigned i = 0; i < t->capacity; i++) {
@@ -363,7 +363,11 @@ void http2_streams_close(struct http2_streams *t, uint64_t now)
 			if (s->done[WAY_TO_CLIENT])
 				tell(t, s, ERROR_NONE, s->ended);
 			else
-				tell(t, s, s->status ? ERROR_RESET : ERROR_NO_RESPONSE, ended);
+				tell(t, s,
+				     cancelled	 ? ERROR_CANCELLED
+				     : s->status ? ERROR_RESET
+						 : ERROR_NO_RESPONSE,
+				     ended);
 		}
 	}
 	free_slots(t);

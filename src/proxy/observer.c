@@ -32,9 +32,9 @@ static bool is_http2(const struct observer *o)
 	       (o->protocol == PROTOCOL_UNKNOWN && o->sniff.verdict == SNIFF_OPEN);
 }
 
-static void drop_http2(struct observer *o, uint64_t now)
+static void drop_http2(struct observer *o, bool cancelled, uint64_t now)
 {
-	http2_free(o->http2, now);
+	http2_free(o->http2, cancelled, now);
 	o->http2 = NULL;
 }
 
@@ -48,7 +48,7 @@ static void feed_http2(struct observer *o, enum way way, struct span bytes, uint
 		o->sink->protocol(o->ctx, PROTOCOL_TCP);
 	} else if (!http2_data(o->http2, way, bytes, now)) {
 		o->protocol = PROTOCOL_TCP;
-		drop_http2(o, now);
+		drop_http2(o, false, now);
 	}
 }
 
@@ -95,7 +95,7 @@ static void sniffing(struct observer *o, enum way way, struct span bytes, uint64
 		return;
 	}
 	if (verdict != SNIFF_HTTP2)
-		drop_http2(o, now);
+		drop_http2(o, false, now);
 	o->protocol = (uint8_t)protocol;
 	o->hello = verdict == SNIFF_TLS;
 	/* HTTP tells by itself, once there is a request. */
@@ -117,10 +117,21 @@ void observer_data(struct observer *o, enum way way, struct span bytes, uint64_t
 		feed(o, way, bytes, now);
 }
 
+static void fini(struct observer *o, bool cancelled, uint64_t now)
+{
+	if (!o->off && is_http1(o))
+		http1_fini(o, cancelled, now);
+	else if (!o->off && is_http2(o))
+		drop_http2(o, cancelled, now);
+	else if (!o->off && o->hello)
+		tls_hello_fini(&o->tls);
+	o->off = true;
+}
+
 void observer_end(struct observer *o, enum way way, enum observer_end how, uint64_t now)
 {
 	if (how == OBSERVER_RESET)
-		observer_fini(o, now);
+		fini(o, way == WAY_TO_SERVER, now);
 	else if (!o->off && is_http1(o))
 		http1_end(o, way, now);
 	else if (!o->off && is_http2(o) && o->http2)
@@ -129,13 +140,7 @@ void observer_end(struct observer *o, enum way way, enum observer_end how, uint6
 
 void observer_fini(struct observer *o, uint64_t now)
 {
-	if (!o->off && is_http1(o))
-		http1_fini(o, now);
-	else if (!o->off && is_http2(o))
-		drop_http2(o, now);
-	else if (!o->off && o->hello)
-		tls_hello_fini(&o->tls);
-	o->off = true;
+	fini(o, false, now);
 }
 
 uint64_t observer_skip(const struct observer *o, enum way way)

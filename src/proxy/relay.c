@@ -350,6 +350,8 @@ static void abort_flow(struct flow *f, struct leg *broken, int error)
 
 	if (error == ETIMEDOUT || met == ETIMEDOUT)
 		outcome = OUTCOME_TIMEOUT;
+	else if (error == ECONNABORTED || met == ECONNABORTED)
+		outcome = OUTCOME_DRAIN; /* destroyed here, by sluice remove: tcp_abort() */
 	flow_reset(f, outcome);
 }
 

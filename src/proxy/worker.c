@@ -26,8 +26,18 @@
 /* After the beat's time-out: a handshake that was redirected just before it has this long. */
 #define LAST_HANDSHAKES_MS 300
 
+/* Unarmed for less than this is no news: a proxy may be started just before the rules are. */
+#define UNARMED_NS 3000000000ull
+
 /* Descriptors kept for all but flows: listeners beside these, admin connections, files. */
 #define DESCRIPTORS_RESERVED 160
+
+/* What the log says last of the redirect. */
+enum said {
+	SAID_NOTHING,
+	SAID_ARMED,
+	SAID_UNARMED,
+};
 
 struct worker {
 	const struct proxy_config *config;
@@ -38,11 +48,13 @@ struct worker {
 	struct thread *threads;
 	unsigned thread_count;
 	struct loop_source stop;
-	uint64_t *seen_rounds; /* of each thread, at the last beat */
-	uint64_t next_beat;    /* ns */
-	uint64_t deadline;     /* ns, when the phase ends; 0: not by time */
-	uint64_t started;      /* CLOCK_REALTIME, ns */
-	_Atomic int armed;     /* -1: no beat was sent yet */
+	uint64_t *seen_rounds;	/* of each thread, at the last beat */
+	uint64_t next_beat;	/* ns */
+	uint64_t deadline;	/* ns, when the phase ends; 0: not by time */
+	uint64_t started;	/* CLOCK_REALTIME, ns */
+	_Atomic int armed;	/* -1: no beat was sent yet */
+	enum said said;		/* in the log, of being armed */
+	uint64_t unarmed_since; /* ns; 0: armed, or not tried yet */
 };
 
 static const char *not_ready(void *ctx)
@@ -77,7 +89,7 @@ static void next_phase(struct worker *w)
 	case PHASE_LEAVING:
 		w->deadline = now + 1000000ull * (heartbeat_life_ms(c->beat_timeout_ms) +
 						  LAST_HANDSHAKES_MS);
-		log_info("stopping: new connections go direct from now on");
+		log_info("stopping: no heartbeat any more; accepting until the kernel has noticed");
 		break;
 	case PHASE_DRAINING:
 		w->deadline = now + 1000000ull * c->drain_ms;
@@ -86,6 +98,8 @@ static void next_phase(struct worker *w)
 	default:
 		phase = PHASE_ENDED;
 		w->deadline = 0;
+		log_warn("the drain has run out: resetting %u connections",
+			 atomic_load(&w->shared.connections));
 		break;
 	}
 	atomic_store_explicit(&w->shared.phase, phase, memory_order_release);
@@ -130,6 +144,32 @@ static bool nearly_full(const struct worker *w)
 	       (uint64_t)w->shared.max_connections * 9;
 }
 
+/*
+ * One beat, and a line in the log when what comes of it changes: a proxy that nothing is
+ * redirected to looks healthy in every other way.
+ */
+static void beat(struct worker *w, uint64_t now)
+{
+	bool armed = heartbeat_send(w->shared.pod);
+
+	atomic_store(&w->armed, armed);
+	if (armed) {
+		w->unarmed_since = 0;
+		if (w->said != SAID_ARMED)
+			log_info("armed: new connections are redirected here");
+		w->said = SAID_ARMED;
+		return;
+	}
+	if (!w->unarmed_since)
+		w->unarmed_since = now;
+	if (w->said == SAID_UNARMED || now - w->unarmed_since < UNARMED_NS)
+		return;
+	log_warn("not armed: new connections go past this proxy: is `sluice apply` in place in "
+		 "this network namespace, with --proxy-uid=%u and --inbound-port=%u?",
+		 geteuid(), w->config->inbound_port);
+	w->said = SAID_UNARMED;
+}
+
 static void tick(struct worker *w)
 {
 	uint64_t now = loop_clock();
@@ -139,7 +179,7 @@ static void tick(struct worker *w)
 		if (all_went_round(w)) {
 			atomic_fetch_add(&w->vitals->pulse, 1);
 			if (atomic_load(&w->shared.phase) == PHASE_SERVING && !nearly_full(w))
-				atomic_store(&w->armed, heartbeat_send(w->shared.pod));
+				beat(w, now);
 		}
 	}
 	if (w->deadline && now >= w->deadline)

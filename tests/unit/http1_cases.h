@@ -37,7 +37,11 @@ struct http1_case {
 	{                                        \
 		STEP_FIN, WAY_TO_CLIENT, NULL, 0 \
 	}
-#define RESET                                      \
+#define SERVER_RESET                               \
+	{                                          \
+		STEP_RESET, WAY_TO_CLIENT, NULL, 0 \
+	}
+#define CLIENT_RESET                               \
 	{                                          \
 		STEP_RESET, WAY_TO_SERVER, NULL, 0 \
 	}
@@ -129,7 +133,13 @@ static const struct http1_case http1_cases[] = {
 	     CLIENT("GET / HTTP/1.0\r\n\r\n"), SERVER("HTTP/1.0 200 OK\r\n\r\nhello"), SERVER_FIN),
 	CASE("ended by a reset instead",
 	     "is http1\n+GET\n-GET\nGET 1.0 '' 200 req=0 resp=5 reset\n",
-	     CLIENT("GET / HTTP/1.0\r\n\r\n"), SERVER("HTTP/1.0 200 OK\r\n\r\nhello"), RESET),
+	     CLIENT("GET / HTTP/1.0\r\n\r\n"), SERVER("HTTP/1.0 200 OK\r\n\r\nhello"),
+	     SERVER_RESET),
+	CASE("the client breaks off before an answer",
+	     "is http1\n+GET\n-GET\nGET 1.1 'h' 0 req=0 resp=0 cancelled\n", GET, CLIENT_RESET),
+	CASE("the client breaks off in an answer",
+	     "is http1\n+GET\n-GET\nGET 1.1 'h' 200 req=0 resp=1 cancelled\n", GET,
+	     SERVER("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no"), CLIENT_RESET),
 	CASE("cut in the content", "is http1\n+GET\n-GET\nGET 1.1 'h' 200 req=0 resp=1 reset\n",
 	     GET, SERVER("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no"), SERVER_FIN, CLIENT_FIN),
 	CASE("cut in the head", "is http1\n+GET\n-GET\nGET 1.1 'h' 200 req=0 resp=0 reset\n", GET,

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What /metrics says: families, labels, bounds."""
+import socket
+import threading
+
 import pytest
 
 from lib.metrics import Metrics
 from lib.rawhttp import RawHttp
 from lib.servers import Server
 from lib.sluice import sluice
+from lib.witness import LINGER_RST
 from lib.world import CLIENT
 
 # As design and docs have them: the labels of every sample of a family, and those it may have.
@@ -127,6 +131,19 @@ def test_requests_without_an_answer(side, proxy, world):
     assert value == 1 and labels["error_type"] == "no_response"
     assert "http_response_status_code" not in labels
     assert m.sum(f"{side.http}_active_requests") == 0
+
+
+def test_a_client_that_gives_up_is_no_fault_of_the_server(side, proxy, world):
+    asked = threading.Event()
+    world.keep(Server(side.server, 4, 8080, lambda s: (s.recv(1000), asked.set(), s.recv(1))))
+    s = side.connect(4, 8080)
+    s.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert asked.wait(10)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RST)
+    s.close()
+    m = proxy.settled()
+    assert m.by(f"{side.http}_request_duration_seconds_count", "error_type") == {"cancelled": 1}
+    assert m.by("sluice_connections_closed_total", "outcome") == {"reset_by_client": 1}
 
 
 def test_active_requests_and_connections_while_they_last(side, proxy, world):
