@@ -176,6 +176,16 @@ def test_invalid_packets(world, family, options, dropped):
     assert raw.next_reset() == (5002 if dropped else 5001)
 
 
+@pytest.mark.usefixtures("vm")
+def test_invalid_packets_for_others_pass(world, family):
+    """What is only routed through may take another way back: it is not ours to judge."""
+    sluice(world.pod, "apply", LONG, "--drop-invalid")
+    raw = world.keep(RawTcp(world.client, family, CLIENT[family], VM[family]))
+    raw.send(5001, 82, SYN | ACK)
+    raw.send(5002, 82, SYN)
+    assert raw.next_reset() == 5001
+
+
 def test_valid_packets_pass(world, family):
     w = world.witness()
     w.listen_proxy()

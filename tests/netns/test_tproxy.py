@@ -4,6 +4,7 @@
 Every test runs on both backends. The proxy has CAP_NET_RAW and nothing else.
 """
 import hashlib
+import json
 import os
 import socket
 
@@ -178,7 +179,12 @@ def test_one_client_port_to_two_ports(served, family):
 def test_client_ports_of_all_kinds(served, family, port):
     """Each gets a port of its own towards the application; again at once, though it lingers."""
     for n in range(3):
-        answer = served.inbound(POD[family], 80, source=(CLIENT[family], port))
+        with served.client.socket(family) as c:
+            c.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            c.bind((CLIENT[family], port))
+            c.connect((POD[family], 80))
+            with c.makefile("rb") as f:
+                answer = json.loads(f.read())  # to the end: so TIME_WAIT is on the other side
         assert answer["by"] == "app" and answer["peer"][0] == CLIENT[family]
         assert answer["peer"][1] != port
         assert opened(served.proxy) == n + 1
