@@ -46,7 +46,7 @@ proxy := admin admin_http flow grpc heartbeat hpack hpack_huffman hpack_table ht
 # Unit test programs, by what they are linked with.
 unit-common := test_addr test_interval test_options test_parse test_protocol
 unit-sluice := test_compare test_config test_encode test_encode_xt test_explain test_lower \
-	test_plan
+	test_plan test_status
 unit-proxy := test_admin test_grpc test_hpack test_http1 test_http1_parse test_http2 test_metrics \
 	test_metrics_text test_sniff test_tls_hello
 fuzz := fuzz_hpack fuzz_http1 fuzz_http2 fuzz_observer fuzz_parse fuzz_tls_hello

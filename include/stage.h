@@ -4,7 +4,8 @@
  * else, so that no packet leaves.
  *
  *	this namespace                        the peer's
- *	198.18.N.1/30, fd51:ce::N:1  slv...  - peer   198.18.N.2/30, fd51:ce::N:2
+ *	198.18.206.n/30, fd51:ce00::n  slv...  - peer   198.18.206.n/30, fd51:ce00::n
+ *	                                              192.0.2.n, 2001:db8:51ce::n
  *
  * Theory of Operation: the peer's namespace has no name and dies with this process, the veth pair
  * with it, and what routes through it. Addresses that the user's lists name may belong to somebody:
@@ -28,6 +29,7 @@ struct stage {
 	char iface[IFACE_NAME_MAX + 1];
 	unsigned index, peer_index;
 	struct addr here[ADDR_FAMILY_COUNT], there[ADDR_FAMILY_COUNT];
+	struct addr other[ADDR_FAMILY_COUNT];  /* the peer's, too: in case a list has the first */
 	struct addr beyond[ADDR_FAMILY_COUNT]; /* of nobody, and routed to the peer */
 	struct addr linklocal;		       /* the peer's */
 	bool family[ADDR_FAMILY_COUNT];	       /* which there are */

@@ -21,7 +21,8 @@ struct verify_world {
 	bool lent[ADDR_FAMILY_COUNT];	/* any address can be the peer's for a while */
 	bool proxy;			/* one runs: what it does, it does */
 	bool alive[ADDR_FAMILY_COUNT];	/* then: whether it beats */
-	struct addr here[ADDR_FAMILY_COUNT], there[ADDR_FAMILY_COUNT], beyond[ADDR_FAMILY_COUNT];
+	struct addr here[ADDR_FAMILY_COUNT], there[ADDR_FAMILY_COUNT], other[ADDR_FAMILY_COUNT];
+	struct addr beyond[ADDR_FAMILY_COUNT];
 	struct addr linklocal;
 	char iface[PACKET_IFACE_MAX];
 };

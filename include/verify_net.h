@@ -32,11 +32,11 @@ int verify_listen(const struct stage *s, const struct config *c, struct verify_l
 void verify_unlisten(struct verify_listeners *l);
 
 /*
- * Makes the connection. @listeners: none are open where a proxy runs, which then connects on to
- * where it was asked. Returns an enum verify_fate, -EADDRINUSE when the port that somebody shall
- * listen on is taken, or another -errno with @e set.
+ * Makes the connection, and waits for its end for @wait_ms. @listeners: none are open where a proxy
+ * runs, which then connects on to where it was asked. Returns an enum verify_fate, -EADDRINUSE when
+ * the port that somebody shall listen on is taken, or another -errno with @e set.
  */
 int verify_connect(struct stage *s, const struct verify_listeners *listeners,
-		   const struct packet *p, const volatile int *stop, struct err *e);
+		   const struct packet *p, long wait_ms, const volatile int *stop, struct err *e);
 
 #endif

@@ -43,24 +43,23 @@ static int unknown(const struct machine *m, const char *what)
 			 m->chain, what);
 }
 
-/* Where a register begins; NULL when @len bytes from there are not all registers. */
-static uint8_t *reg(struct machine *m, uint32_t number, size_t len)
+/* Where a register begins; when @len bytes from there are not all registers, behind the last. */
+static size_t place(uint32_t number, size_t len)
 {
 	size_t at = number <= NFT_REG_4 ? 16 * (size_t)number : 16 + 4 * ((size_t)number - 8);
 
-	return at + len <= REGISTERS_SIZE ? m->registers + at : NULL;
+	return at + len <= REGISTERS_SIZE ? at : REGISTERS_SIZE;
 }
 
 /* Loads a value as the kernel does: what is behind it up to four bytes becomes zero. */
 static int load(struct machine *m, uint32_t number, const void *value, size_t len)
 {
-	size_t padded = (len + 3) / 4 * 4;
-	uint8_t *to = reg(m, number, padded);
+	size_t padded = (len + 3) / 4 * 4, at = place(number, padded);
 
-	if (!to)
+	if (at == REGISTERS_SIZE)
 		return unknown(m, "a register");
-	memset(to, 0, padded);
-	memcpy(to, value, len);
+	memset(m->registers + at, 0, padded);
+	memcpy(m->registers + at, value, len);
 	return 0;
 }
 
@@ -136,12 +135,12 @@ static int run_cmp(struct machine *m, struct nftnl_expr *x)
 {
 	uint32_t len = 0;
 	const void *data = nftnl_expr_get(x, NFTNL_EXPR_CMP_DATA, &len);
-	const uint8_t *from = reg(m, nftnl_expr_get_u32(x, NFTNL_EXPR_CMP_SREG), len);
+	size_t from = place(nftnl_expr_get_u32(x, NFTNL_EXPR_CMP_SREG), len);
 	int order;
 
-	if (!data || !from)
+	if (!data || from == REGISTERS_SIZE)
 		return unknown(m, "cmp");
-	order = memcmp(from, data, len);
+	order = memcmp(m->registers + from, data, len);
 	switch (nftnl_expr_get_u32(x, NFTNL_EXPR_CMP_OP)) {
 	case NFT_CMP_EQ:
 		m->broken = order != 0;
@@ -171,26 +170,28 @@ static int run_bitwise(struct machine *m, struct nftnl_expr *x)
 	uint32_t len = nftnl_expr_get_u32(x, NFTNL_EXPR_BITWISE_LEN), mask_len = 0, xor_len = 0;
 	const uint8_t *mask = nftnl_expr_get(x, NFTNL_EXPR_BITWISE_MASK, &mask_len);
 	const uint8_t * xor = nftnl_expr_get(x, NFTNL_EXPR_BITWISE_XOR, &xor_len);
-	const uint8_t *from = reg(m, nftnl_expr_get_u32(x, NFTNL_EXPR_BITWISE_SREG), len);
-	uint8_t *to = reg(m, nftnl_expr_get_u32(x, NFTNL_EXPR_BITWISE_DREG), len);
+	size_t from = place(nftnl_expr_get_u32(x, NFTNL_EXPR_BITWISE_SREG), len);
+	size_t to = place(nftnl_expr_get_u32(x, NFTNL_EXPR_BITWISE_DREG), len);
 
-	if (nftnl_expr_get_u32(x, NFTNL_EXPR_BITWISE_OP) != NFT_BITWISE_BOOL || !from || !to ||
-	    !mask || !xor || mask_len < len || xor_len < len)
+	if (nftnl_expr_get_u32(x, NFTNL_EXPR_BITWISE_OP) != NFT_BITWISE_BOOL ||
+	    from == REGISTERS_SIZE || to == REGISTERS_SIZE || !mask || !xor || mask_len < len ||
+	    xor_len < len)
 		return unknown(m, "bitwise");
 	for (uint32_t i = 0; i < len; i++)
-		to[i] = (uint8_t)((from[i] & mask[i]) ^ xor[i]);
+		m->registers[to + i] = (uint8_t)((m->registers[from + i] & mask[i]) ^ xor[i]);
 	return 0;
 }
 
 static int run_byteorder(struct machine *m, struct nftnl_expr *x)
 {
-	const uint8_t *from = reg(m, nftnl_expr_get_u32(x, NFTNL_EXPR_BYTEORDER_SREG), 4);
+	size_t from = place(nftnl_expr_get_u32(x, NFTNL_EXPR_BYTEORDER_SREG), sizeof(uint32_t));
 	uint32_t value;
 
-	if (!from || nftnl_expr_get_u32(x, NFTNL_EXPR_BYTEORDER_LEN) != 4 ||
-	    nftnl_expr_get_u32(x, NFTNL_EXPR_BYTEORDER_SIZE) != 4)
+	if (nftnl_expr_get_u32(x, NFTNL_EXPR_BYTEORDER_LEN) != sizeof(value) ||
+	    nftnl_expr_get_u32(x, NFTNL_EXPR_BYTEORDER_SIZE) != sizeof(value) ||
+	    from == REGISTERS_SIZE)
 		return unknown(m, "byteorder");
-	memcpy(&value, from, sizeof(value));
+	memcpy(&value, m->registers + from, sizeof(value));
 	return load_u32(m, nftnl_expr_get_u32(x, NFTNL_EXPR_BYTEORDER_DREG), htonl(value));
 }
 
@@ -214,15 +215,16 @@ static int run_lookup(struct machine *m, struct nftnl_expr *x)
 	const char *name = nftnl_expr_get_str(x, NFTNL_EXPR_LOOKUP_SET);
 	const struct ruleset_set *s = ruleset_find_set(m->have, name);
 	size_t len = s ? nftnl_set_get_u32(s->nft, NFTNL_SET_KEY_LEN) : 0;
-	const uint8_t *key = reg(m, nftnl_expr_get_u32(x, NFTNL_EXPR_LOOKUP_SREG), len);
+	size_t key = place(nftnl_expr_get_u32(x, NFTNL_EXPR_LOOKUP_SREG), len);
 	bool invert = nftnl_expr_get_u32(x, NFTNL_EXPR_LOOKUP_FLAGS) & NFT_LOOKUP_F_INV, found;
 
-	if (!s || !key || len > RULESET_KEY_MAX || nftnl_expr_is_set(x, NFTNL_EXPR_LOOKUP_DREG))
+	if (!s || key == REGISTERS_SIZE || len > RULESET_KEY_MAX ||
+	    nftnl_expr_is_set(x, NFTNL_EXPR_LOOKUP_DREG))
 		return unknown(m, "lookup");
 	if (strcmp(name, ENCODE_ALIVE) == 0)
 		found = m->packet->alive == PACKET_YES;
 	else
-		found = ranges_have(&s->ranges, key, len);
+		found = ranges_have(&s->ranges, m->registers + key, len);
 	m->broken = found == invert;
 	return 0;
 }
@@ -317,13 +319,13 @@ static int run_immediate(struct machine *m, struct nftnl_expr *x)
 /* redir and nat: the ports are in registers. */
 static int run_redirect(struct machine *m, uint32_t first, uint32_t last)
 {
-	const uint8_t *min = reg(m, first, 2), *max = reg(m, last, 2);
+	size_t min = place(first, 2), max = place(last, 2);
 
-	if (!min || !max)
+	if (min == REGISTERS_SIZE || max == REGISTERS_SIZE)
 		return unknown(m, "nat");
 	m->step = (struct explain_step){ .action = EXPLAIN_END, .verdict = EXPLAIN_REDIRECT };
-	m->step.first = (uint16_t)(min[0] << 8 | min[1]);
-	m->step.last = (uint16_t)(max[0] << 8 | max[1]);
+	m->step.first = (uint16_t)(m->registers[min] << 8 | m->registers[min + 1]);
+	m->step.last = (uint16_t)(m->registers[max] << 8 | m->registers[max + 1]);
 	return 0;
 }
 
@@ -414,7 +416,9 @@ static int nft_step(const void *rules, size_t chain, size_t i, const struct pack
 	while (rc == 0 && !m.broken && (x = nftnl_expr_iter_next(iter)))
 		rc = run(&m, x);
 	nftnl_expr_iter_destroy(iter);
-	*out = m.broken ? (struct explain_step){ .action = EXPLAIN_NEXT } : m.step;
+	if (m.broken)
+		m.step = (struct explain_step){ .action = EXPLAIN_NEXT };
+	*out = m.step;
 	return rc;
 }
 

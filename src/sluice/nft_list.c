@@ -88,7 +88,10 @@ static int got_alive(const struct nlmsghdr *nlh, void *data)
 	{
 		if (mnl_attr_get_type(list) != NFTA_SET_ELEM_LIST_ELEMENTS)
 			continue;
-		mnl_attr_for_each_nested(element, list) take_element(element, data);
+		mnl_attr_for_each_nested(element, list)
+		{
+			take_element(element, data);
+		}
 	}
 	return 0;
 }

@@ -96,7 +96,7 @@ static bool read_recent(unsigned long long seen[ADDR_FAMILY_COUNT])
 			seen[memchr(line, ':', len) ? ADDR_V6 : ADDR_V4] =
 				strtoull(at + strlen("last_seen: "), NULL, 10);
 	}
-	return f;
+	return f != NULL;
 }
 
 /* A beat is believed for a second; a new one shows as another time. */

@@ -51,6 +51,9 @@ static void choose_addresses(struct stage *s, unsigned n)
 	s->there[ADDR_V6] = (struct addr){ ADDR_V6, { 0xfd, 0x51, 0xce, [15] = block | 2 } };
 	s->beyond[ADDR_V6] =
 		(struct addr){ ADDR_V6, { 0xfd, 0x51, 0xce, [13] = 1, [15] = block | 1 } };
+	s->other[ADDR_V4] = (struct addr){ ADDR_V4, { 192, 0, 2, block | 1 } };
+	s->other[ADDR_V6] =
+		(struct addr){ ADDR_V6, { 0x20, 0x01, 0x0d, 0xb8, 0x51, 0xce, [15] = block | 1 } };
 	s->linklocal = (struct addr){ ADDR_V6, { 0xfe, 0x80, [8] = 0x51, 0xce, [15] = 2 } };
 }
 
@@ -96,6 +99,8 @@ static int wire_here(struct stage *s, const char *name, struct err *e)
 		if (!s->family[f])
 			continue;
 		rc = rtnl_add_route(nl, f, &s->beyond[f], s->index, NULL, RT_TABLE_MAIN, e);
+		if (rc == 0)
+			rc = rtnl_add_route(nl, f, &s->other[f], s->index, NULL, RT_TABLE_MAIN, e);
 		/* One that a killed run left would count twice. */
 		rtnl_rule(nl, false, f, STAGE_MARK, STAGE_PRIORITY, STAGE_TABLE, &ignored);
 		s->marked[f] = rtnl_rule(nl, true, f, STAGE_MARK, STAGE_PRIORITY, STAGE_TABLE,
@@ -122,6 +127,9 @@ static int wire_there(struct stage *s, struct err *e)
 			continue;
 		rc = rtnl_add_address(nl, s->peer_index, &s->there[f],
 				      f == ADDR_V4 ? PREFIX_V4 : PREFIX_V6, e);
+		if (rc == 0)
+			rc = rtnl_add_address(nl, s->peer_index, &s->other[f],
+					      (uint8_t)(8 * addr_len(f)), e);
 		if (rc == 0 && f == ADDR_V6)
 			rc = rtnl_add_address(nl, s->peer_index, &s->linklocal, 64, e);
 		if (rc == 0)

@@ -3,6 +3,7 @@
 #include "status.h"
 
 #include "decode_xt.h"
+#include "parse.h"
 
 #include <libnftnl/expr.h>
 #include <libnftnl/rule.h>
@@ -117,18 +118,30 @@ static void gather_rules(struct status *s)
 	}
 }
 
-/* /proc/net/tcp: " 0: 00000000:23FB 00000000:0000 0A ...", the fourth field being the state. */
+/* /proc/net/tcp: " 0: 00000000:23FB 00000000:0000 0A ...": index, local, remote, state. */
+#define FIELD_LOCAL  1
+#define FIELD_STATE  3
 #define STATE_LISTEN 0x0a
 
 static bool listens(const char *path, uint16_t port)
 {
 	_cleanup_fclose_ FILE *f = fopen(path, "re");
-	unsigned local, state;
-	char line[256];
+	char line[512];
 
 	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, " %*u: %*[0-9A-F]:%x %*[0-9A-F]:%*x %x", &local, &state) == 2 &&
-		    local == port && state == STATE_LISTEN)
+		unsigned long local = 0, state = 0;
+		char *rest = NULL, *word = strtok_r(line, " ", &rest);
+
+		for (unsigned i = 0; word && i <= FIELD_STATE; i++) {
+			const char *colon = strchr(word, ':');
+
+			if (i == FIELD_LOCAL && colon)
+				local = strtoul(colon + 1, NULL, 16);
+			if (i == FIELD_STATE)
+				state = strtoul(word, NULL, 16);
+			word = strtok_r(NULL, " ", &rest);
+		}
+		if (local == port && state == STATE_LISTEN)
 			return true;
 	}
 	return false;
@@ -143,8 +156,10 @@ static bool somebody_listens(uint16_t port)
 static bool read_number(const char *path, uint64_t *out)
 {
 	_cleanup_fclose_ FILE *f = fopen(path, "re");
+	char line[64];
 
-	return f && fscanf(f, "%" SCNu64, out) == 1;
+	return f && fgets(line, sizeof(line), f) &&
+	       parse_u64(SPAN(line, strcspn(line, "\n")), 0, UINT64_MAX, out, NULL) == 0;
 }
 
 static void gather_conntrack(struct status *s)

@@ -16,8 +16,7 @@
 #define IPV6_TRANSPARENT 75
 #endif
 
-/* How long a connection may take, and how long it is believed that nobody answers one. */
-#define ANSWER_MS 1500
+/* How long it is watched that nobody answers a connection. */
 #define SILENT_MS 300
 
 static socklen_t socket_address(const struct addr *a, uint16_t port, unsigned scope,
@@ -257,7 +256,7 @@ static int start(const struct stage *s, struct attempt *a, int *fate, struct err
 }
 
 int verify_connect(struct stage *s, const struct verify_listeners *listeners,
-		   const struct packet *p, const volatile int *stop, struct err *e)
+		   const struct packet *p, long wait_ms, const volatile int *stop, struct err *e)
 {
 	bool outbound = p->direction == PACKET_OUTBOUND;
 	struct attempt a = { .packet = p, .client = -1 };
@@ -271,7 +270,7 @@ int verify_connect(struct stage *s, const struct verify_listeners *listeners,
 	if (rc == 0 && fate >= 0)
 		rc = fate;
 	else if (rc == 0)
-		rc = await(&a, a.target >= 0 || p->listening == PACKET_NO ? ANSWER_MS : SILENT_MS,
+		rc = await(&a, a.target >= 0 || p->listening == PACKET_NO ? wait_ms : SILENT_MS,
 			   stop, e);
 	if (a.client >= 0)
 		close(a.client);

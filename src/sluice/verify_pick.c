@@ -8,6 +8,9 @@
 #define SOMEBODY  61206
 #define SOME_PORT 18206
 
+/* (uid_t)-1 is nobody. */
+#define OWNER_MAX (UINT32_MAX - 1)
+
 #define CHOICES_MAX 16
 
 /* Values for one property of a packet. */
@@ -35,12 +38,14 @@ static void add_number(struct choices *c, uint32_t number)
 		c->numbers[c->count++] = number;
 }
 
-/* The ends of the first ranges of a list. */
-static void add_numbers(struct choices *c, const struct u32_ranges *r)
+/* The ends of the first ranges of a list, and what is just past them; none above @max. */
+static void add_numbers(struct choices *c, const struct u32_ranges *r, uint32_t max)
 {
 	for (size_t i = 0; i < MIN(r->count, 2u); i++) {
 		add_number(c, r->ranges[i].first);
 		add_number(c, r->ranges[i].last);
+		if (r->ranges[i].last < max)
+			add_number(c, r->ranges[i].last + 1);
 	}
 }
 
@@ -93,6 +98,7 @@ static void space_outbound(struct space *s, const struct config *c)
 	const struct verify_world *w = s->world;
 
 	add_address(&s->to, &w->there[s->family]);
+	add_address(&s->to, &w->other[s->family]);
 	add_address(&s->to, &loopback[s->family]);
 	if (s->family == ADDR_V6 && w->peer)
 		add_address(&s->to, &w->linklocal);
@@ -102,16 +108,16 @@ static void space_outbound(struct space *s, const struct config *c)
 	}
 	add_address(&s->from, &w->here[s->family]);
 	add_number(&s->port, SOME_PORT);
-	add_numbers(&s->port, &c->outbound_include_ports);
-	add_numbers(&s->port, &c->outbound_exclude_ports);
+	add_numbers(&s->port, &c->outbound_include_ports, UINT16_MAX);
+	add_numbers(&s->port, &c->outbound_exclude_ports, UINT16_MAX);
 	add_number(&s->uid, SOMEBODY);
-	add_numbers(&s->uid, &c->include_uids);
-	add_numbers(&s->uid, &c->exclude_uids);
-	add_numbers(&s->uid, &c->proxy_uids);
+	add_numbers(&s->uid, &c->include_uids, OWNER_MAX);
+	add_numbers(&s->uid, &c->exclude_uids, OWNER_MAX);
+	add_numbers(&s->uid, &c->proxy_uids, OWNER_MAX);
 	add_number(&s->gid, SOMEBODY);
-	add_numbers(&s->gid, &c->include_gids);
-	add_numbers(&s->gid, &c->exclude_gids);
-	add_numbers(&s->gid, &c->proxy_gids);
+	add_numbers(&s->gid, &c->include_gids, OWNER_MAX);
+	add_numbers(&s->gid, &c->exclude_gids, OWNER_MAX);
+	add_numbers(&s->gid, &c->proxy_gids, OWNER_MAX);
 	add_number(&s->listening, PACKET_YES);
 	add_common(s, w);
 }
@@ -121,13 +127,14 @@ static void space_inbound(struct space *s, const struct config *c)
 	const struct verify_world *w = s->world;
 
 	add_address(&s->from, &w->there[s->family]);
+	add_address(&s->from, &w->other[s->family]);
 	if (w->lent[s->family] && !w->proxy)
 		add_ranges(&s->from, &c->inbound_exclude_cidrs, s->family);
 	add_address(&s->to, &w->here[s->family]);
 	add_address(&s->to, &w->beyond[s->family]);
 	add_number(&s->port, SOME_PORT);
-	add_numbers(&s->port, &c->inbound_include_ports);
-	add_numbers(&s->port, &c->inbound_exclude_ports);
+	add_numbers(&s->port, &c->inbound_include_ports, UINT16_MAX);
+	add_numbers(&s->port, &c->inbound_exclude_ports, UINT16_MAX);
 	add_number(&s->port, c->admin_port);
 	add_number(&s->uid, 0);
 	add_number(&s->gid, 0);

@@ -9,7 +9,7 @@ import time
 
 from .netns import check, libc, setns
 
-CAPS = {"net_admin": 12, "net_raw": 13, "sys_ptrace": 19, "sys_admin": 21}
+CAPS = {"setgid": 6, "setuid": 7, "net_admin": 12, "net_raw": 13, "sys_ptrace": 19, "sys_admin": 21}
 PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_CAPBSET_DROP, PR_CAP_AMBIENT = 1, 8, 24, 47
 
 
