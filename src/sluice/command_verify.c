@@ -7,6 +7,7 @@
 #include "privs.h"
 #include "verify_run.h"
 
+#include <errno.h>
 #include <signal.h>
 
 /* Set by the first signal that asks us to end. */
@@ -76,6 +77,9 @@ static int verify(const struct config *c, const struct plan *plan, struct err *e
 	rc = privs_end(e);
 	if (rc < 0)
 		return rc;
+	/* That the rules are there was no connection. */
+	if (!failed && p.counts[VERIFY_OK] <= 1)
+		return err_set(e, -EPERM, "no connection could be tried: see the reasons above");
 	if (c->output == OUTPUT_TEXT)
 		printf("sluice: %s: %zu ok, %zu failed, %zu not tried\n",
 		       failed ? "the redirect is not as planned" : "verified", p.counts[VERIFY_OK],

@@ -84,10 +84,8 @@ static int help_for(const struct command *c)
 		puts("\n"
 		     "PORTS and IDS are lists of numbers and ranges (80,8000-8999), CIDRS of\n"
 		     "addresses and blocks of both families, UIDS and GIDS take names too. A list\n"
-		     "may be given several times, or name a file: @FILE. Every option but "
-		     "--format,\n"
-		     "--netns and --help is an environment variable too: --proxy-uid is\n"
-		     "SLUICE_PROXY_UID.");
+		     "may be given several times, or name a file: @FILE. The options that lead to\n"
+		     "the plan are environment variables, too: --proxy-uid is SLUICE_PROXY_UID.");
 	return EXIT_DONE;
 }
 

@@ -189,6 +189,12 @@ def start(world):
     return process
 
 
+def test_where_nothing_can_be_tried_nothing_is_verified(applied):
+    done = sluice(applied.pod, "verify", *OPTIONS, uid=0, gid=0, caps=["net_admin", "net_raw"],
+                  status=FAILED)
+    assert "CAP_SETUID" in done.out and "no connection could be tried" in done.err
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_it_cleans_up(applied, number):
     before = traces(applied.pod)
