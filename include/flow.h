@@ -50,6 +50,7 @@ struct leg {
 	uint8_t side;		 /* enum flow_side */
 	bool eof;		 /* its peer's FIN was read */
 	bool fin_sent;		 /* ours was sent */
+	bool bulk;		 /* its last read was a large one: the next may be spliced */
 };
 
 struct flow {
@@ -90,6 +91,9 @@ void flow_free(struct flow *f);
 /* relay.c: from connected to ended. */
 void relay_start(struct flow *f);
 void relay_ready(struct loop_source *source, uint32_t events);
+
+/* @side broke with @error: the other is given what can still be had of it, then reset. */
+void relay_abort(struct flow *f, unsigned side, int error);
 
 /* Events while connecting; they come through relay_ready(). */
 void flow_connecting(struct flow *f, unsigned side, uint32_t events);

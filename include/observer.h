@@ -106,9 +106,11 @@ void observer_fini(struct observer *o, uint64_t now);
 
 /*
  * How many of the next bytes of @way need not be shown: 0: show all; UINT64_MAX: none ever
- * again, and nobody asks for their number; UINT64_MAX - 1: none up to the end of the stream.
+ * again, and nobody asks for their number; OBSERVER_SKIP_TO_END: none up to the end of the
+ * stream.
  * What was not shown is accounted for with observer_skipped().
  */
+#define OBSERVER_SKIP_TO_END (UINT64_MAX - 1)
 uint64_t observer_skip(const struct observer *o, enum way way);
 void observer_skipped(struct observer *o, enum way way, uint64_t bytes, uint64_t now);
 

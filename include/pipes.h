@@ -21,10 +21,11 @@ struct pipe {
 	size_t bytes; /* that are in it now */
 };
 
-/* All zero is an empty pool. */
+/* All zero, with a limit, is an empty pool. */
 struct pipe_pool {
 	struct pipe *free;
 	unsigned free_count;
+	unsigned open, limit; /* pipes that there are, and may be: each is two descriptors */
 	uint64_t retry; /* ns: no new pipe is tried before, since the last was refused or small */
 };
 

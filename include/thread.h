@@ -34,7 +34,9 @@ struct thread_shared {
 	uint32_t max_connections;
 	unsigned idle_ms; /* a thread goes round at least this often */
 	_Atomic int phase;
+	uint32_t max_pipes;	      /* of each thread */
 	_Atomic uint32_t connections; /* of all threads */
+	_Atomic int armed;	      /* as the last beat showed; -1: none was sent yet */
 };
 
 /* A listener as an event source of one thread. */
@@ -54,7 +56,9 @@ struct thread {
 
 	struct acceptor *acceptors; /* owned */
 	size_t acceptor_count;
-	uint64_t accept_again; /* ns; 0: accepting, else paused until then */
+	uint64_t accept_again;	 /* ns; 0: accepting, else paused until then */
+	_Atomic uint64_t paused; /* ns, when it last was: the heart then says no more for a while */
+	int spare_fd;		 /* to be given up for a flow that finds no other; -1: it was */
 
 	struct flow *flows;	    /* living, doubly linked, youngest first */
 	uint64_t next_housekeeping; /* ns */
@@ -83,5 +87,8 @@ bool thread_round(struct thread *t, uint64_t wake);
 
 /* Takes no new connection for a moment: descriptors, memory or connections have run out. */
 void thread_pause_accepting(struct thread *t);
+
+/* Frees the spare descriptor for whoever needs one now, and pauses. False: it was spent before. */
+bool thread_spend_spare(struct thread *t);
 
 #endif

@@ -101,8 +101,6 @@ static enum outcome connect_outcome(int error)
 		return OUTCOME_REFUSED;
 	case ETIMEDOUT:
 		return OUTCOME_TIMEOUT;
-	case ECONNRESET:
-		return OUTCOME_RESET_BY_SERVER;
 	case EMFILE:
 	case ENFILE:
 	case ENOBUFS:
@@ -112,6 +110,21 @@ static enum outcome connect_outcome(int error)
 	default:
 		return OUTCOME_UNREACHABLE;
 	}
+}
+
+/*
+ * The connect ended with @error, which is no longer pending on the socket. A reset after the
+ * handshake is no failed connect: what the server had sent before it is still to be read.
+ */
+static void connect_failed(struct flow *f, int error)
+{
+	if (error == ECONNRESET || error == EPIPE) {
+		record_connected(&f->record, f->thread->now);
+		f->state = FLOW_OPEN;
+		relay_abort(f, FLOW_SERVER, error);
+		return;
+	}
+	flow_reset(f, connect_outcome(error));
 }
 
 static void connected(struct flow *f)
@@ -160,6 +173,29 @@ static bool is_loop(const struct pod *pod, int fd, const union sockaddr_any *to)
 	return memcmp(&own_addr, &to_addr, sizeof(to_addr)) == 0;
 }
 
+/*
+ * Whether the connection @fd is one that we made: with rules that do not name our uid, what we
+ * send comes back to us, for ever. The heart cannot beat then, so this is asked only while nothing
+ * shows that we are armed (--fail=closed redirects all the same).
+ */
+static bool is_own(struct thread *t, int fd)
+{
+	union sockaddr_any peer, own;
+	socklen_t len = sizeof(peer);
+
+	if (atomic_load_explicit(&t->shared->armed, memory_order_relaxed) > 0 ||
+	    getpeername(fd, &peer.sa, &len) < 0)
+		return false;
+	for (struct flow *f = t->flows; f; f = f->next) {
+		len = sizeof(own);
+		if (f->legs[FLOW_SERVER].source.fd >= 0 &&
+		    getsockname(f->legs[FLOW_SERVER].source.fd, &own.sa, &len) == 0 &&
+		    sockaddr_equal(&own, &peer))
+			return true;
+	}
+	return false;
+}
+
 static struct flow *flow_new(struct thread *t, const struct pod_listener *listener, int fd,
 			     const union sockaddr_any *to)
 {
@@ -183,12 +219,34 @@ static struct flow *flow_new(struct thread *t, const struct pod_listener *listen
 	return f;
 }
 
+/* Begins to connect @f to @to, from the address of @from where that is not NULL. */
+static void start(struct flow *f, const union sockaddr_any *to, const union sockaddr_any *from)
+{
+	struct thread *t = f->thread;
+	struct leg *server = &f->legs[FLOW_SERVER];
+	int rc = upstream_connect(to, from, &server->source.fd);
+
+	/* It cannot be put back into the queue: the spare descriptor is for this one. */
+	if (rc == -EMFILE && thread_spend_spare(t))
+		rc = upstream_connect(to, from, &server->source.fd);
+	t->now = loop_clock();
+	if (rc == 0) {
+		connected(f);
+		return;
+	}
+	if (rc == -EINPROGRESS)
+		rc = loop_watch(&t->loop, &server->source, EPOLLOUT);
+	if (rc == 0)
+		rc = loop_watch(&t->loop, &f->legs[FLOW_CLIENT].source, 0);
+	if (rc < 0)
+		connect_failed(f, -rc);
+}
+
 void flow_accept(struct thread *t, const struct pod_listener *listener, int fd)
 {
 	union sockaddr_any to, from;
 	struct flow *f;
 	bool known, keep;
-	int rc;
 
 	/* Its peer may be gone already; then there is nothing to count it under. */
 	if (origdst_get(fd, listener->family, &to, &known) < 0) {
@@ -207,33 +265,29 @@ void flow_accept(struct thread *t, const struct pod_listener *listener, int fd)
 		flow_reset(f, OUTCOME_LOOP);
 		return;
 	}
-	keep = keeps_source(f->pod, listener, fd, &to, &from);
-	rc = upstream_connect(&to, keep ? &from : NULL, &f->legs[FLOW_SERVER].source.fd);
-	t->now = loop_clock();
-	if (rc == 0) {
-		connected(f);
+	if (listener->direction == DIRECTION_OUTBOUND && is_own(t, fd)) {
+		log_warn("a connection of our own was redirected to us: sluice apply must name "
+			 "this proxy's user, --proxy-uid=%u",
+			 geteuid());
+		flow_reset(f, OUTCOME_LOOP);
 		return;
 	}
-	if (rc == -EINPROGRESS)
-		rc = loop_watch(&t->loop, &f->legs[FLOW_SERVER].source, EPOLLOUT);
-	if (rc == 0)
-		rc = loop_watch(&t->loop, &f->legs[FLOW_CLIENT].source, 0);
-	if (rc < 0)
-		flow_reset(f, connect_outcome(-rc));
+	keep = keeps_source(f->pod, listener, fd, &to, &from);
+	start(f, &to, keep ? &from : NULL);
 }
 
 void flow_connecting(struct flow *f, unsigned side, uint32_t events)
 {
-	int error = 0;
-	socklen_t len = sizeof(error);
+	char byte;
 
 	if (side == FLOW_CLIENT) {
 		flow_reset(f, OUTCOME_RESET_BY_CLIENT);
 		return;
 	}
-	if (events & (EPOLLERR | EPOLLHUP)) {
-		getsockopt(f->legs[FLOW_SERVER].source.fd, SOL_SOCKET, SO_ERROR, &error, &len);
-		flow_reset(f, connect_outcome(error));
+	/* A server may answer and reset before we look: its data comes first, then the error. */
+	if (events & (EPOLLERR | EPOLLHUP) &&
+	    recv(f->legs[FLOW_SERVER].source.fd, &byte, 1, MSG_PEEK) < 0) {
+		connect_failed(f, errno);
 		return;
 	}
 	connected(f);

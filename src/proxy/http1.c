@@ -633,7 +633,7 @@ uint64_t http1_skip(const struct observer *o, enum way way)
 	case HTTP1_CHUNK_DATA:
 		return l->left;
 	case HTTP1_UNTIL_END:
-		return UINT64_MAX - 1;
+		return OBSERVER_SKIP_TO_END;
 	case HTTP1_TUNNEL:
 		return UINT64_MAX;
 	default:

@@ -7,14 +7,15 @@
 #define POOL_MAX 16	     /* empty pipes that are kept */
 #define RETRY_NS 1000000000u /* after a refusal */
 
-static void close_pipe(struct pipe *p)
+static void close_pipe(struct pipe_pool *pool, struct pipe *p)
 {
+	pool->open--;
 	close(p->read_fd);
 	close(p->write_fd);
 	free(p);
 }
 
-static struct pipe *open_pipe(void)
+static struct pipe *open_pipe(struct pipe_pool *pool)
 {
 	struct pipe *p = calloc(1, sizeof(*p));
 	int fds[2];
@@ -25,11 +26,12 @@ static struct pipe *open_pipe(void)
 		free(p);
 		return NULL;
 	}
+	pool->open++;
 	p->read_fd = fds[0];
 	p->write_fd = fds[1];
 	if (fcntl(p->write_fd, F_GETPIPE_SZ) >= PIPE_BYTES)
 		return p;
-	close_pipe(p);
+	close_pipe(pool, p);
 	return NULL;
 }
 
@@ -42,9 +44,9 @@ struct pipe *pipe_take(struct pipe_pool *pool, uint64_t now)
 		pool->free_count--;
 		return p;
 	}
-	if (now < pool->retry)
+	if (now < pool->retry || pool->open >= pool->limit)
 		return NULL;
-	p = open_pipe();
+	p = open_pipe(pool);
 	if (!p)
 		pool->retry = now + RETRY_NS;
 	return p;
@@ -53,7 +55,7 @@ struct pipe *pipe_take(struct pipe_pool *pool, uint64_t now)
 void pipe_give(struct pipe_pool *pool, struct pipe *p)
 {
 	if (p->bytes || pool->free_count == POOL_MAX) {
-		close_pipe(p);
+		close_pipe(pool, p);
 		return;
 	}
 	p->next = pool->free;
@@ -67,7 +69,7 @@ void pipe_pool_fini(struct pipe_pool *pool)
 		struct pipe *p = pool->free;
 
 		pool->free = p->next;
-		close_pipe(p);
+		close_pipe(pool, p);
 	}
 	pool->free_count = 0;
 }

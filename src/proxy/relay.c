@@ -46,7 +46,10 @@ static bool has_pending(const struct leg *leg)
 
 static void abort_flow(struct flow *f, struct leg *broken, int error);
 
-/* Registers each leg for what it can do now. */
+/*
+ * Registers each leg for what it can do now. One that can do nothing is told of an error once
+ * (EPOLLET): EPOLLHUP, which both FINs make, would come for as long as the other leg is slow.
+ */
 static void update(struct flow *f)
 {
 	for (unsigned side = 0; side < FLOW_SIDE_COUNT; side++) {
@@ -60,7 +63,8 @@ static void update(struct flow *f)
 		if (leg->eof && leg->fin_sent) {
 			/* Nothing is left to do here, but EPOLLHUP would be reported for ever. */
 			loop_unwatch(&f->thread->loop, &leg->source);
-		} else if (loop_watch(&f->thread->loop, &leg->source, events) < 0) {
+		} else if (loop_watch(&f->thread->loop, &leg->source, events ? events : EPOLLET) <
+			   0) {
 			flow_reset(f, OUTCOME_LIMIT);
 			return;
 		}
@@ -139,9 +143,11 @@ static int drain_pipe(struct flow *f, struct leg *to)
 }
 
 /*
- * Moves up to @most bytes from @from to the other leg unseen. Returns how many were read, 0 at
- * the end, or -errno of @from; *@sent is 0 or -errno of the other leg. -ENOSPC: no pipe is to be
- * had now.
+ * Moves up to @most bytes from @from to the other leg unseen. Returns how many were read, or
+ * -errno of @from, which had it pending; *@sent is 0 or -errno of the other leg. 0 says nothing:
+ * no pipe is to be had, or there is nothing to read, or the end, or an urgent byte, before which
+ * the kernel's splice stops for good, also with SO_OOBINLINE (tcp_read_sock() in net/ipv4/tcp.c).
+ * recv(2) tells which.
  */
 static ssize_t move_unseen(struct flow *f, struct leg *from, uint64_t most, int *sent)
 {
@@ -152,14 +158,14 @@ static ssize_t move_unseen(struct flow *f, struct leg *from, uint64_t most, int 
 
 	*sent = 0;
 	if (!p)
-		return -ENOSPC;
+		return 0;
 	n = splice(from->source.fd, NULL, p->write_fd, NULL, MIN(most, PIPE_BYTES),
 		   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
 	if (n <= 0) {
-		int rc = n < 0 ? -errno : 0;
+		int error = n < 0 ? errno : 0;
 
 		pipe_give(&f->thread->pipes, p);
-		return rc;
+		return error == EAGAIN || error == EINTR || error == ENOTCONN ? 0 : -error;
 	}
 	p->bytes = (size_t)n;
 	to->pipe = p;
@@ -236,20 +242,24 @@ static struct taken read_once(struct flow *f, struct leg *from, bool ending)
 	uint64_t unseen = observer_skip(&f->observer, way);
 	struct taken t = { 0 };
 
-	if (unseen >= SPLICE_MIN) {
+	if (unseen >= SPLICE_MIN && (from->bulk || unseen < OBSERVER_SKIP_TO_END)) {
 		ssize_t n = move_unseen(f, from, unseen, &t.sent);
 
-		if (n != -ENOSPC) {
-			t.len = MAX(n, 0);
-			t.fin = n == 0;
-			t.error = n < 0 && n != -EAGAIN && n != -EINTR ? (int)-n : 0;
-			t.more = n > 0 && observer_skip(&f->observer, way) >= SPLICE_MIN;
+		from->bulk = n >= SPLICE_MIN;
+		if (n > 0) {
+			t.len = n;
+			t.more = from->bulk && observer_skip(&f->observer, way) >= SPLICE_MIN;
+			return t;
+		}
+		if (n < 0) {
+			t.error = (int)-n;
 			return t;
 		}
 	}
 	receive(f, from, ending, &t);
 	if (!t.len)
 		return t;
+	from->bulk = t.len >= SPLICE_MIN;
 	t.sent = forward(f, from, (size_t)t.len, t.fin);
 	t.more = t.len == FLOW_BUFFER || observer_skip(&f->observer, way) >= SPLICE_MIN;
 	return t;
@@ -355,14 +365,25 @@ static void abort_flow(struct flow *f, struct leg *broken, int error)
 	flow_reset(f, outcome);
 }
 
+void relay_abort(struct flow *f, unsigned side, int error)
+{
+	abort_flow(f, &f->legs[side], error);
+}
+
 /* An error is pending on @leg; reading gives what came before it, and then the error itself. */
 static void broke(struct flow *f, struct leg *leg)
 {
-	/* Not to be read now: the other leg is full, or this one's end has been seen. */
-	if (leg->eof || has_pending(other(f, leg)))
-		abort_flow(f, leg, ECONNRESET);
-	else
+	int error = ECONNRESET;
+	socklen_t len = sizeof(error);
+
+	if (!leg->eof && !has_pending(other(f, leg))) {
 		pull(f, leg, false);
+		return;
+	}
+	/* Its data has been read, so that the error may be asked for; else rescue() meets it. */
+	if (leg->eof)
+		getsockopt(leg->source.fd, SOL_SOCKET, SO_ERROR, &error, &len);
+	abort_flow(f, leg, error);
 }
 
 void relay_ready(struct loop_source *source, uint32_t events)

@@ -6,10 +6,14 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 /* A burst of connections must not keep flows that have data waiting. */
 #define ACCEPTS_PER_TURN 64
+
+/* Of each listener, before it is closed: more than its queue holds, but no flood for ever. */
+#define ACCEPTS_AT_END 10000
 
 #define PAUSE_NS 20000000u
 
@@ -51,13 +55,30 @@ static void accept_ready(struct loop_source *source, uint32_t events)
 
 void thread_pause_accepting(struct thread *t)
 {
+	uint64_t now = loop_clock();
+
 	for (size_t i = 0; i < t->acceptor_count; i++)
 		loop_unwatch(&t->loop, &t->acceptors[i].source);
-	t->accept_again = loop_clock() + PAUSE_NS;
+	t->accept_again = now + PAUSE_NS;
+	atomic_store_explicit(&t->paused, now, memory_order_relaxed);
+}
+
+bool thread_spend_spare(struct thread *t)
+{
+	thread_pause_accepting(t);
+	if (t->spare_fd < 0)
+		return false;
+	close(t->spare_fd);
+	t->spare_fd = -1;
+	return true;
 }
 
 static int watch_acceptors(struct thread *t)
 {
+	if (t->spare_fd < 0)
+		t->spare_fd = eventfd(0, EFD_CLOEXEC);
+	if (t->spare_fd < 0)
+		return -errno;
 	for (size_t i = 0; i < t->acceptor_count; i++) {
 		int rc = loop_watch(&t->loop, &t->acceptors[i].source, EPOLLIN);
 
@@ -75,7 +96,12 @@ static void close_acceptors(struct thread *t)
 		struct loop_source *source = &t->acceptors[i].source;
 		int fd;
 
-		while ((fd = accept4(source->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+		for (unsigned n = 0; n < ACCEPTS_AT_END; n++) {
+			fd = accept4(source->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+			if (fd < 0 && errno != ECONNABORTED && errno != EINTR)
+				break;
+			if (fd < 0)
+				continue;
 			t->now = loop_clock();
 			flow_accept(t, t->acceptors[i].listener, fd);
 		}
@@ -97,6 +123,8 @@ int thread_init(struct thread *t, struct thread_shared *shared, unsigned index,
 		.recorder = { .shard = shard },
 		.index = index,
 		.phase = PHASE_SERVING,
+		.pipes = { .limit = shared->max_pipes },
+		.spare_fd = -1,
 	};
 	rc = loop_open(&t->loop, e);
 	if (rc < 0)
@@ -149,6 +177,9 @@ void thread_fini(struct thread *t)
 	free_ended(t);
 	pipe_pool_fini(&t->pipes);
 	loop_close(&t->loop);
+	if (t->spare_fd >= 0)
+		close(t->spare_fd);
+	t->spare_fd = -1;
 	free(t->acceptors);
 	free(t->buffer);
 	t->acceptors = NULL;

@@ -23,11 +23,20 @@
 #include <sys/socket.h>
 #include <time.h>
 
-/* After the beat's time-out: a handshake that was redirected just before it has this long. */
-#define LAST_HANDSHAKES_MS 300
+/*
+ * After the beat's time-out: a handshake that was redirected just before it has this long. The
+ * kernel's decision holds for the SYNs that are sent again, the first after a second.
+ */
+#define LAST_HANDSHAKES_MS 1300
+
+/* So long after a thread had to stop accepting new connections still go direct. */
+#define FULL_NS 1000000000ull
 
 /* Unarmed for less than this is no news: a proxy may be started just before the rules are. */
 #define UNARMED_NS 3000000000ull
+
+/* Half of what a user without privileges may have of pipe pages. */
+#define PIPES_MAX 512u
 
 /* Descriptors kept for all but flows: listeners beside these, admin connections, files. */
 #define DESCRIPTORS_RESERVED 160
@@ -37,6 +46,7 @@ enum said {
 	SAID_NOTHING,
 	SAID_ARMED,
 	SAID_UNARMED,
+	SAID_FULL,
 };
 
 struct worker {
@@ -48,13 +58,13 @@ struct worker {
 	struct thread *threads;
 	unsigned thread_count;
 	struct loop_source stop;
-	uint64_t *seen_rounds;	/* of each thread, at the last beat */
-	uint64_t next_beat;	/* ns */
-	uint64_t deadline;	/* ns, when the phase ends; 0: not by time */
-	uint64_t started;	/* CLOCK_REALTIME, ns */
-	_Atomic int armed;	/* -1: no beat was sent yet */
-	enum said said;		/* in the log, of being armed */
-	uint64_t unarmed_since; /* ns; 0: armed, or not tried yet */
+	uint64_t *seen_rounds; /* of each thread, at the last beat */
+	uint64_t next_beat;    /* ns */
+	uint64_t deadline;     /* ns, when the phase ends; 0: not by time */
+	uint64_t started;      /* CLOCK_REALTIME, ns */
+	enum said said;	       /* in the log, of being armed */
+	uint64_t last_armed;   /* ns, of the last beat that the kernel took; 0: none */
+	uint64_t begun;	       /* ns */
 };
 
 static const char *not_ready(void *ctx)
@@ -67,7 +77,7 @@ static const char *not_ready(void *ctx)
 static void process_facts(void *ctx, struct metrics_process *out)
 {
 	struct worker *w = ctx;
-	int armed = atomic_load(&w->armed);
+	int armed = atomic_load(&w->shared.armed);
 
 	*out = (struct metrics_process){
 		.armed_known = armed >= 0,
@@ -87,8 +97,11 @@ static void next_phase(struct worker *w)
 
 	switch (phase) {
 	case PHASE_LEAVING:
-		w->deadline = now + 1000000ull * (heartbeat_life_ms(c->beat_timeout_ms) +
-						  LAST_HANDSHAKES_MS);
+		/* From the last beat on that the kernel took: without one nothing comes. */
+		w->deadline = MAX(now, w->last_armed +
+					       1000000ull * (heartbeat_life_ms(c->beat_timeout_ms) +
+							     LAST_HANDSHAKES_MS));
+		atomic_store(&w->shared.armed, 0);
 		log_info("stopping: no heartbeat any more; accepting until the kernel has noticed");
 		break;
 	case PHASE_DRAINING:
@@ -137,11 +150,44 @@ static bool all_went_round(struct worker *w)
 	return all;
 }
 
-/* Near the limit new connections had better go direct. */
-static bool nearly_full(const struct worker *w)
+/*
+ * Whether new connections had better go direct: at 90 % of what may be open at once, and for a
+ * moment after a thread had to stop accepting.
+ */
+static bool nearly_full(const struct worker *w, uint64_t now)
 {
-	return (uint64_t)atomic_load(&w->shared.connections) * 10 >=
-	       (uint64_t)w->shared.max_connections * 9;
+	bool full = (uint64_t)atomic_load(&w->shared.connections) * 10 >=
+		    (uint64_t)w->shared.max_connections * 9;
+
+	for (unsigned i = 0; i < w->thread_count; i++) {
+		uint64_t paused = atomic_load_explicit(&w->threads[i].paused, memory_order_relaxed);
+
+		full |= paused && now < paused + FULL_NS;
+	}
+	return full;
+}
+
+static void say(struct worker *w, enum said what)
+{
+	if (w->said == what)
+		return;
+	w->said = what;
+	switch (what) {
+	case SAID_ARMED:
+		log_info("armed: new connections are redirected here");
+		break;
+	case SAID_UNARMED:
+		log_warn("not armed: new connections go past this proxy: is `sluice apply` in "
+			 "place in this network namespace, with --proxy-uid=%u and "
+			 "--inbound-port=%u?",
+			 geteuid(), w->config->inbound_port);
+		break;
+	default:
+		log_warn("%u connections, of %u: new ones go past this proxy until there are "
+			 "fewer",
+			 atomic_load(&w->shared.connections), w->shared.max_connections);
+		break;
+	}
 }
 
 /*
@@ -150,24 +196,18 @@ static bool nearly_full(const struct worker *w)
  */
 static void beat(struct worker *w, uint64_t now)
 {
-	bool armed = heartbeat_send(w->shared.pod);
+	bool full = nearly_full(w, now);
+	bool armed = !full && heartbeat_send(w->shared.pod);
 
-	atomic_store(&w->armed, armed);
+	atomic_store(&w->shared.armed, armed);
 	if (armed) {
-		w->unarmed_since = 0;
-		if (w->said != SAID_ARMED)
-			log_info("armed: new connections are redirected here");
-		w->said = SAID_ARMED;
-		return;
+		w->last_armed = now;
+		say(w, SAID_ARMED);
+	} else if (full) {
+		say(w, SAID_FULL);
+	} else if (now >= MAX(w->last_armed, w->begun) + UNARMED_NS) {
+		say(w, SAID_UNARMED);
 	}
-	if (!w->unarmed_since)
-		w->unarmed_since = now;
-	if (w->said == SAID_UNARMED || now - w->unarmed_since < UNARMED_NS)
-		return;
-	log_warn("not armed: new connections go past this proxy: is `sluice apply` in place in "
-		 "this network namespace, with --proxy-uid=%u and --inbound-port=%u?",
-		 geteuid(), w->config->inbound_port);
-	w->said = SAID_UNARMED;
 }
 
 static void tick(struct worker *w)
@@ -178,7 +218,7 @@ static void tick(struct worker *w)
 		w->next_beat = MAX(w->next_beat + 1000000ull * w->config->beat_ms, now);
 		if (all_went_round(w)) {
 			atomic_fetch_add(&w->vitals->pulse, 1);
-			if (atomic_load(&w->shared.phase) == PHASE_SERVING && !nearly_full(w))
+			if (atomic_load(&w->shared.phase) == PHASE_SERVING)
 				beat(w, now);
 		}
 	}
@@ -195,20 +235,31 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
-static uint32_t connection_limit(const struct proxy_config *c, const struct pod *pod)
+/* What the process may open for flows. */
+static uint32_t descriptors(const struct pod *pod)
 {
 	struct rlimit files = { 0, 0 };
-	uint64_t most;
+	rlim_t other = pod->listener_count + DESCRIPTORS_RESERVED;
 
 	getrlimit(RLIMIT_NOFILE, &files);
-	most = files.rlim_cur > pod->listener_count + DESCRIPTORS_RESERVED
-		       ? (files.rlim_cur - pod->listener_count - DESCRIPTORS_RESERVED) / 2
-		       : 1;
-	most = MIN(most, UINT32_MAX / 16);
+	return files.rlim_cur > other ? (uint32_t)MIN(files.rlim_cur - other, UINT32_MAX) : 0;
+}
+
+/* A flow is two descriptors; a quarter of them is for pipes. */
+static uint32_t connection_limit(const struct proxy_config *c, const struct pod *pod)
+{
+	uint32_t most = MAX(descriptors(pod) / 8 * 3, 1u);
+
 	if (c->max_connections > most)
-		log_warn("--max-connections=%u: the descriptor limit allows %llu",
-			 c->max_connections, (unsigned long long)most);
-	return c->max_connections ? MIN(c->max_connections, (uint32_t)most) : (uint32_t)most;
+		log_warn("--max-connections=%u: the descriptor limit allows %u", c->max_connections,
+			 most);
+	return c->max_connections ? MIN(c->max_connections, most) : most;
+}
+
+/* Pipes are two descriptors each, and their pages are shared with all proxies of a node. */
+static uint32_t pipe_limit(const struct proxy_config *c, const struct pod *pod)
+{
+	return MIN(descriptors(pod) / 8, PIPES_MAX) / c->threads;
 }
 
 static int start_admin(struct worker *w, struct err *e)
@@ -315,7 +366,7 @@ static int init(struct worker *w, int stop_fd, struct err *e)
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	w->started = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-	w->next_beat = loop_clock();
+	w->next_beat = w->begun = loop_clock();
 	w->metrics = metrics_new(&metrics, e);
 	if (!w->metrics)
 		return e->code;
@@ -341,8 +392,9 @@ int worker_run(struct pod *pod, const struct proxy_config *config, struct vitals
 			.max_connections = connection_limit(config, pod),
 			.idle_ms = config->beat_ms / 2,
 			.phase = PHASE_SERVING,
+			.armed = -1,
+			.max_pipes = pipe_limit(config, pod),
 		},
-		.armed = -1,
 	};
 	int rc;
 
