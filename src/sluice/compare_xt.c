@@ -131,8 +131,8 @@ static int compare_chains(struct comparison *c)
 				    ? -1
 				    : strcmp(want->chains[i].name, have->chains[j].name);
 
-		c->want_chain = &want->chains[i];
-		c->have_chain = &have->chains[j];
+		c->want_chain = i < want->chain_count ? &want->chains[i] : NULL;
+		c->have_chain = j < have->chain_count ? &have->chains[j] : NULL;
 		if (order < 0)
 			differ(c, "missing chain: %s, %s", where(c, place), c->want_chain->name);
 		else if (order > 0)

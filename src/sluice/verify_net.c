@@ -149,7 +149,7 @@ static bool knows_destination(int fd, const struct endpoint *to)
 static int judge(const struct attempt *a, int listener)
 {
 	static const struct linger reset = { .l_onoff = 1 };
-	struct sockaddr_storage peer;
+	struct sockaddr_storage peer = { .ss_family = AF_UNSPEC };
 	socklen_t len = sizeof(peer);
 	_cleanup_close_ int fd = accept4(listener, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC);
 	bool ours;
@@ -249,6 +249,7 @@ static int start(const struct stage *s, struct attempt *a, int *fate, struct err
 	len = socket_address(&p->to.addr, p->to.port, outbound ? s->index : s->peer_index, &sa);
 	if (connect(a->client, (struct sockaddr *)&sa, len) < 0 && errno != EINPROGRESS)
 		*fate = errno == ECONNREFUSED ? FATE_REFUSED : FATE_BARRED;
+	memset(&sa, 0, sizeof(sa));
 	len = sizeof(sa);
 	if (getsockname(a->client, (struct sockaddr *)&sa, &len) == 0)
 		a->port = port_of(&sa);

@@ -289,8 +289,8 @@ static void choose_name(const struct config *c, char name[IFACE_NAME_MAX + 1])
 
 	if (getrandom(&number, sizeof(number), 0) != sizeof(number))
 		number = (uint32_t)getpid();
-	for (char first = 's'; first <= 'z'; first++) {
-		snprintf(name, IFACE_NAME_MAX + 1, "%clv%06x", first, number & 0xffffff);
+	for (const char *first = "stuvwxyz"; *first; first++) {
+		snprintf(name, IFACE_NAME_MAX + 1, "%clv%06x", *first, number & 0xffffff);
 		if (!excluded(c, name))
 			return;
 	}
