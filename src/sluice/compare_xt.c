@@ -131,14 +131,15 @@ static int compare_chains(struct comparison *c)
 				    ? -1
 				    : strcmp(want->chains[i].name, have->chains[j].name);
 
-		c->want_chain = i < want->chain_count ? &want->chains[i] : NULL;
-		c->have_chain = j < have->chain_count ? &have->chains[j] : NULL;
 		if (order < 0)
-			differ(c, "missing chain: %s, %s", where(c, place), c->want_chain->name);
+			differ(c, "missing chain: %s, %s", where(c, place), want->chains[i].name);
 		else if (order > 0)
-			differ(c, "extra chain: %s, %s", where(c, place), c->have_chain->name);
-		else
+			differ(c, "extra chain: %s, %s", where(c, place), have->chains[j].name);
+		if (order == 0) {
+			c->want_chain = &want->chains[i];
+			c->have_chain = &have->chains[j];
 			rc = compare_rules(c);
+		}
 		i += order <= 0;
 		j += order >= 0;
 	}
