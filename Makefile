@@ -48,7 +48,7 @@ unit-common := test_addr test_interval test_options test_parse test_protocol
 unit-sluice := test_compare test_config test_encode test_encode_xt test_explain test_lower \
 	test_plan test_status
 unit-proxy := test_admin test_grpc test_hpack test_http1 test_http1_parse test_http2 test_metrics \
-	test_metrics_text test_sniff test_tls_hello
+	test_metrics_text test_sniff test_tls_hello test_upstream
 fuzz := fuzz_hpack fuzz_http1 fuzz_http2 fuzz_observer fuzz_parse fuzz_tls_hello
 
 # ---- Libraries: found once, installed by scripts/deps where they are missing ----

@@ -72,9 +72,9 @@ int explain_plan(const struct plan *plan, const struct packet *p, struct explana
 int explain_nft(const struct ruleset *have, const struct packet *p, struct explanation *out,
 		struct err *e);
 
-/* By our part of one legacy table of the packet's family. */
-int explain_xt(const struct xtable *table, const struct packet *p, struct explanation *out,
-	       struct err *e);
+/* By our part of the legacy tables of the packet's family. */
+int explain_xt(const struct xtable *const tables[LOWER_TABLE_COUNT], const struct packet *p,
+	       struct explanation *out, struct err *e);
 
 /* "direct", "to port 9001", "to port 9211 (9212-9226 where that is taken)". Returns @text. */
 #define EXPLAIN_VERDICT_MAX 64

@@ -99,21 +99,21 @@ enum plan_row {
 	PLAN_ROW_COUNT,
 };
 
-/* A rule leads only to chains behind its own. */
+/* In the order in which a packet meets them; a rule leads only to chains behind its own. */
 enum plan_chain_id {
 	PLAN_CHAIN_HEARTBEAT,
-	PLAN_CHAIN_NAT_OUTPUT,
-	PLAN_CHAIN_OUTBOUND,
-	PLAN_CHAIN_OUTBOUND_OWNED,
+	PLAN_CHAIN_MANGLE_OUTPUT,
 	PLAN_CHAIN_QUIC_OUTPUT,
 	PLAN_CHAIN_QUIC,
 	PLAN_CHAIN_QUIC_OWNED,
+	PLAN_CHAIN_NAT_OUTPUT,
+	PLAN_CHAIN_OUTBOUND,
+	PLAN_CHAIN_OUTBOUND_OWNED,
+	PLAN_CHAIN_MANGLE_PREROUTING,
 	PLAN_CHAIN_NAT_PREROUTING,
 	PLAN_CHAIN_VIRTUAL,
-	PLAN_CHAIN_MANGLE_PREROUTING,
 	PLAN_CHAIN_INBOUND, /* led to from either prerouting, by --inbound-mode */
 	PLAN_CHAIN_INBOUND_OPEN,
-	PLAN_CHAIN_MANGLE_OUTPUT,
 	PLAN_CHAIN_COUNT,
 };
 

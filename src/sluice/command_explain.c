@@ -45,23 +45,14 @@ static void oracle_fini(struct oracle *o)
 	readback_fini(&o->kernel);
 }
 
-/* The legacy tables, in the order in which a packet meets them. */
 static int answer_xt(const struct readback *kernel, const struct packet *p, struct explanation *out,
 		     struct err *e)
 {
-	static const enum lower_table order[] = { LOWER_MANGLE, LOWER_NAT, LOWER_FILTER };
-	struct explanation last = { .verdict = EXPLAIN_DIRECT };
+	const struct xtable *tables[LOWER_TABLE_COUNT];
 
-	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
-		int rc = explain_xt(&kernel->xt[order[i]][p->to.addr.family], p, out, e);
-
-		if (rc < 0 || out->verdict != EXPLAIN_DIRECT)
-			return rc;
-		if (out->row[0])
-			last = *out;
-	}
-	*out = last;
-	return 0;
+	for (unsigned i = 0; i < LOWER_TABLE_COUNT; i++)
+		tables[i] = &kernel->xt[i][p->to.addr.family];
+	return explain_xt(tables, p, out, e);
 }
 
 static int answer(const struct oracle *o, const struct packet *asked, struct explanation *out,

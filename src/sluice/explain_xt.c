@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The walk over our chains of a legacy table, match by match: see explain.h. */
+/* The walk over our chains of the legacy tables, match by match: see explain.h. */
 #include "explain.h"
 
 #include "decode_xt.h"
@@ -383,8 +383,8 @@ static void xt_tell(const void *rules, size_t chain, size_t i, struct explanatio
 	snprintf(out->rule, sizeof(out->rule), "%s", decode_xt(r->table, rule, line));
 }
 
-int explain_xt(const struct xtable *table, const struct packet *p, struct explanation *out,
-	       struct err *e)
+static int explain_table(const struct xtable *table, const struct packet *p,
+			 struct explanation *out, struct err *e)
 {
 	const struct rules rules = {
 		.table = table,
@@ -393,4 +393,23 @@ int explain_xt(const struct xtable *table, const struct packet *p, struct explan
 	const struct explain_rules r = { &rules, xt_count, xt_step, xt_tell };
 
 	return explain_walk(&r, base_chain(table), p, out, e);
+}
+
+int explain_xt(const struct xtable *const tables[LOWER_TABLE_COUNT], const struct packet *p,
+	       struct explanation *out, struct err *e)
+{
+	/* In the order in which a packet meets them; raw has heartbeats alone. */
+	static const enum lower_table order[] = { LOWER_MANGLE, LOWER_NAT, LOWER_FILTER };
+	struct explanation last = { .verdict = EXPLAIN_DIRECT };
+
+	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
+		int rc = explain_table(tables[order[i]], p, out, e);
+
+		if (rc < 0 || out->verdict != EXPLAIN_DIRECT)
+			return rc;
+		if (out->row[0])
+			last = *out;
+	}
+	*out = last;
+	return 0;
 }

@@ -98,7 +98,12 @@ static const char before_options[] =
 	"file with\n"
 	".Ql @FILE .\n"
 	"Ports and ids may be ranges, users and groups may be names.\n"
-	"The command line comes before the environment.\n";
+	"The command line comes before the environment, and that before the file that\n"
+	".Fl Fl config\n"
+	"names: lines of\n"
+	".Ql name = value\n"
+	"with the options' names, comments after\n"
+	".Ql # .\n";
 
 static const char after_options[] =
 	".Sh NOTES\n"
@@ -107,6 +112,10 @@ static const char after_options[] =
 	"every rule carries the row that it is as its comment.\n"
 	"The nat chains have priority -101, just before iptables; the heartbeat's\n"
 	"chain has -350, before connection tracking.\n"
+	"With\n"
+	".Fl Fl inbound-mode Ns = Ns Cm tproxy\n"
+	"there are also a routing rule with priority 200 and a route in table 29549, of\n"
+	"both families, and connections are marked 0x736c and 0x736d.\n"
 	".Pp\n"
 	"On the legacy tables our chains are named SLUICE_*, called first from raw\n"
 	"OUTPUT and from nat OUTPUT and PREROUTING, and the switch counts whole\n"

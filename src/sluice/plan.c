@@ -409,6 +409,23 @@ static void build_source(struct builder *b)
 	rule_answer(b);
 }
 
+/* Has those rules of the current chain ask for TCP that do not yet: it sees other packets, too. */
+static void only_tcp(struct builder *b)
+{
+	struct plan_chain *chain = &b->plan->chains[b->chain];
+
+	for (size_t i = 0; i < chain->count; i++) {
+		struct plan_rule *r = &chain->rules[i];
+		struct plan_match iface = r->matches[0];
+
+		if (iface.kind != PLAN_MATCH_IIF)
+			continue;
+		r->match_count = 0;
+		*match(r, PLAN_MATCH_TCP) = (struct plan_match){ .kind = PLAN_MATCH_TCP };
+		*match(r, PLAN_MATCH_IIF) = iface;
+	}
+}
+
 /* What looks at arriving packets before any address is changed. */
 static void build_mangle(struct builder *b)
 {
@@ -426,12 +443,14 @@ static void build_mangle(struct builder *b)
 		match(r, PLAN_MATCH_INVALID);
 		match(r, PLAN_MATCH_LOCAL);
 	}
-	if (!tproxy)
-		return;
-	rules_ifaces(b, PLAN_ROW_OUT_VIRTUAL, PLAN_MATCH_IIF, &c->virtual_interfaces);
-	rule_proxied(b, c->inbound_port);
-	match(rule_syn(b, PLAN_ROW_IN_SYN, PLAN_CHAIN_INBOUND), PLAN_MATCH_NEW);
-	build_source(b);
+	if (tproxy) {
+		rules_ifaces(b, PLAN_ROW_OUT_VIRTUAL, PLAN_MATCH_IIF, &c->virtual_interfaces);
+		rule_proxied(b, c->inbound_port);
+		match(rule_syn(b, PLAN_ROW_IN_SYN, PLAN_CHAIN_INBOUND), PLAN_MATCH_NEW);
+	}
+	only_tcp(b);
+	if (tproxy)
+		build_source(b);
 }
 
 /* Port 0 is in no connection. */

@@ -64,6 +64,21 @@ static void test_refusals(void **state)
 		  "--admin-port: '9211' is one of the inbound ports 9211-9226 (--inbound-port)" },
 		{ { "--admin-port=9001" },
 		  "--admin-port: '9001' is the outbound port (--outbound-port)" },
+		{ { "--outbound-port=9200", "--virtual-interfaces=vm0" },
+		  "--outbound-port: '9200' is one of the inbound ports 9211-9226 "
+		  "(--inbound-port)" },
+		{ { "--admin-port=9016", "--virtual-interfaces=vm0" },
+		  "--admin-port: '9016' is one of the outbound ports 9001-9016 "
+		  "(--outbound-port)" },
+		{ { "--outbound-port=65521", "--virtual-interfaces=vm0" },
+		  "--outbound-port: '65521' leaves no room for the 15 ports after it: give 1 to "
+		  "65520" },
+		{ { "--outbound=off", "--reject-quic" },
+		  "--reject-quic: nothing outbound is redirected with --outbound=off" },
+		{ { "--outbound=off", "--virtual-interfaces=vm0" },
+		  "--virtual-interfaces: nothing outbound is redirected with --outbound=off" },
+		{ { "--inbound-mode=magic" },
+		  "--inbound-mode: 'magic' is not one of: redirect, tproxy" },
 		{ { "--inbound=off", "--outbound=off" },
 		  "--inbound=off with --outbound=off leaves nothing to redirect: use 'sluice "
 		  "remove'" },

@@ -15,7 +15,7 @@ struct forms {
 	struct config config;
 	struct plan plan;
 	struct ruleset nft;
-	struct xtable xt[ADDR_FAMILY_COUNT];
+	struct xtable xt[ADDR_FAMILY_COUNT][LOWER_TABLE_COUNT];
 };
 
 static void forms_init(struct forms *f, const char *const *args)
@@ -27,15 +27,18 @@ static void forms_init(struct forms *f, const char *const *args)
 		struct lower l;
 
 		assert_int_equal(lower_plan(&f->plan, i, &l, NULL), 0);
-		assert_int_equal(encode_xt(&l, LOWER_NAT, &f->xt[i], NULL), 0);
+		for (unsigned t = 0; t < LOWER_TABLE_COUNT; t++)
+			assert_int_equal(encode_xt(&l, t, &f->xt[i][t], NULL), 0);
 		lower_fini(&l);
 	}
 }
 
 static void forms_fini(struct forms *f)
 {
-	for (unsigned i = 0; i < ADDR_FAMILY_COUNT; i++)
-		xtable_fini(&f->xt[i]);
+	for (unsigned i = 0; i < ADDR_FAMILY_COUNT; i++) {
+		for (unsigned t = 0; t < LOWER_TABLE_COUNT; t++)
+			xtable_fini(&f->xt[i][t]);
+	}
 	ruleset_fini(&f->nft);
 	plan_fini(&f->plan);
 	config_fini(&f->config);
@@ -53,12 +56,14 @@ static struct packet question(const char *to, unsigned direction)
 /* Asks all forms; they must agree. Returns the plan's answer. */
 static struct explanation ask(const struct forms *f, const struct packet *p)
 {
+	const struct xtable *tables[LOWER_TABLE_COUNT];
 	struct explanation by_plan, by_nft, by_xt;
 	struct err e = ERR_INIT;
 
+	for (unsigned t = 0; t < LOWER_TABLE_COUNT; t++)
+		tables[t] = &f->xt[p->to.addr.family][t];
 	assert_int_equal(explain_plan(&f->plan, p, &by_plan, NULL), 0);
-	if (explain_nft(&f->nft, p, &by_nft, &e) < 0 ||
-	    explain_xt(&f->xt[p->to.addr.family], p, &by_xt, &e) < 0)
+	if (explain_nft(&f->nft, p, &by_nft, &e) < 0 || explain_xt(tables, p, &by_xt, &e) < 0)
 		fail_msg("%s", e.text);
 	assert_string_equal(by_nft.row, by_plan.row);
 	assert_int_equal(by_nft.verdict, by_plan.verdict);
@@ -81,6 +86,7 @@ struct row_case {
 	uint32_t uid;
 	const char *iface;
 	enum packet_answer local, listening, alive;
+	bool udp;
 	const char *row;
 };
 
@@ -137,6 +143,35 @@ static const struct row_case row_cases[] = {
 	  .listening = PACKET_NO,
 	  .row = "in-redirect" },
 	{ .to = "10.0.0.1:80", .direction = IN, .alive = PACKET_NO, .row = "in-dead" },
+#define TPROXY "--inbound-mode=tproxy"
+	{ { TPROXY }, "10.0.0.1:80", IN, .row = "in-redirect" },
+	{ { TPROXY, "--fail=closed" }, "10.0.0.1:80", IN, .row = "in-redirect" },
+	{ { TPROXY }, "10.0.0.1:80", IN, .iface = "lo", .row = "in-local" },
+	{ { TPROXY }, "10.0.0.1:80", IN, .listening = PACKET_NO, .row = "in-closed" },
+	{ { TPROXY }, "10.0.0.1:80", IN, .alive = PACKET_NO, .row = "in-dead" },
+	{ { TPROXY }, "10.0.0.1:80", .row = "out-redirect" },
+	{ { "--drop-invalid" }, "10.0.0.1:80", IN, .row = "in-redirect" },
+#define VIRTUAL "--virtual-interfaces=vm+"
+#define AWAY	.local = PACKET_NO
+	{ { VIRTUAL }, "10.0.0.1:80", IN, .iface = "vm1", AWAY, .row = "out-redirect" },
+	{ { VIRTUAL }, "10.0.0.1:80", IN, .iface = "eth0", AWAY, .row = "in-forward" },
+	{ { VIRTUAL }, "10.0.0.1:80", IN, .iface = "vm1", .row = "out-local" },
+	{ { VIRTUAL, TPROXY }, "10.0.0.1:80", IN, .iface = "vm1", .row = "out-local" },
+	{ { VIRTUAL, TPROXY }, "10.0.0.1:80", IN, .iface = "vm1", AWAY, .row = "out-redirect" },
+	{ { VIRTUAL, "--exclude-interfaces=vm1" },
+	  "10.0.0.1:80",
+	  IN,
+	  .iface = "vm1",
+	  AWAY,
+	  .row = "out-iface" },
+	{ { VIRTUAL }, "10.0.0.1:9010", IN, .row = "in-own" },
+#define QUIC "--reject-quic"
+	{ { QUIC }, "10.0.0.1:443", .udp = true, .row = "out-reject" },
+	{ { QUIC }, "10.0.0.1:444", .udp = true, .row = "" },
+	{ { QUIC }, "10.0.0.1:443", .udp = true, .uid = 1337, .row = "out-proxy" },
+	{ { QUIC }, "10.0.0.1:443", .udp = true, .alive = PACKET_NO, .row = "out-dead" },
+	{ { QUIC, "--exclude-uids=7" }, "10.0.0.1:443", .udp = true, .uid = 7, .row = "out-owner" },
+	{ { QUIC, "--outbound-exclude-ports=443" }, "10.0.0.1:443", .udp = true, .row = "" },
 };
 
 static void test_rows(void **state)
@@ -155,6 +190,7 @@ static void test_rows(void **state)
 			snprintf(p.iface, sizeof(p.iface), "%s", c->iface);
 		if (c->from)
 			assert_int_equal(endpoint_parse(span_str(c->from), &p.from, NULL), 0);
+		p.protocol = c->udp ? PACKET_UDP : PACKET_TCP;
 		p.local = c->local;
 		p.listening = c->listening;
 		p.alive = c->alive;
@@ -205,6 +241,13 @@ static const char *const plans[][14] = {
 	{ "--exclude-interfaces=eth1,veth+", "--proxy-uid=1,3", "--proxy-gid=5", "--exclude-gids=9",
 	  "--fail=closed", "--inbound-closed=redirect", "--outbound-include-ports=30-60,70",
 	  "--inbound-exclude-ports=10-19,33", "--inbound-exclude-cidrs=fd00::/120,10.0.0.7", NULL },
+	{ "--inbound-mode=tproxy", "--virtual-interfaces=veth+", "--exclude-interfaces=eth1,veth7",
+	  "--reject-quic", "--drop-invalid", "--exclude-uids=3-5", "--include-gids=1-9",
+	  "--outbound-exclude-cidrs=10.0.0.0/25,fd00::/121", "--outbound-exclude-ports=10-19,33",
+	  "--inbound-exclude-ports=50-60", "--inbound-exclude-cidrs=10.0.0.7", NULL },
+	{ "--inbound=off", "--virtual-interfaces=eth1,veth", "--reject-quic", "--fail=closed",
+	  "--outbound-include-cidrs=10.0.0.0/25,fd00::/121", "--outbound-include-ports=1-99,443",
+	  NULL },
 };
 
 /* xorshift32: the same packets in every run. */
@@ -251,6 +294,10 @@ static void test_random_packets(void **state)
 				.alive = PACKET_NO + random_next(&seed) % 2,
 			};
 
+			if (random_next(&seed) % 4 == 0) {
+				p.protocol = PACKET_UDP;
+				p.to.port = random_next(&seed) % 2 ? 443 : p.to.port;
+			}
 			strcpy(p.iface, ifaces[random_next(&seed) % ARRAY_SIZE(ifaces)]);
 			ask(&f, &p);
 		}
@@ -304,6 +351,7 @@ static void test_contradictions(void **state)
 
 static void test_the_source_is_asked_for_only_where_it_counts(void **state)
 {
+	const struct xtable *tables[LOWER_TABLE_COUNT];
 	struct packet p = question("10.0.0.1:80", IN);
 	struct explanation x;
 	struct err e = ERR_INIT;
@@ -315,7 +363,9 @@ static void test_the_source_is_asked_for_only_where_it_counts(void **state)
 	assert_true(explain_plan(&f.plan, &p, &x, &e) < 0);
 	assert_non_null(strstr(e.text, "--from"));
 	assert_true(explain_nft(&f.nft, &p, &x, &e) < 0);
-	assert_true(explain_xt(&f.xt[ADDR_V4], &p, &x, &e) < 0);
+	for (unsigned t = 0; t < LOWER_TABLE_COUNT; t++)
+		tables[t] = &f.xt[ADDR_V4][t];
+	assert_true(explain_xt(tables, &p, &x, &e) < 0);
 	p.to.port = 9901;
 	assert_string_equal(ask(&f, &p).row, "in-own");
 	forms_fini(&f);

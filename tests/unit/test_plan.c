@@ -190,6 +190,104 @@ static void test_own_ports_are_never_redirected(void **state)
 	planned_fini(&p);
 }
 
+static void test_tproxy(void **state)
+{
+	struct planned p;
+
+	(void)state;
+	PLANNED(&p, "--inbound-mode=tproxy", "--proxy-gid=7");
+	assert_false(p.plan.chains[PLAN_CHAIN_NAT_PREROUTING].present);
+	assert_string_equal(rows(&p.plan, PLAN_CHAIN_MANGLE_PREROUTING),
+			    "in-local in-proxied in-syn");
+	assert_string_equal(rows(&p.plan, PLAN_CHAIN_INBOUND),
+			    "in-forward in-own in-open in-open in-closed");
+	assert_string_equal(rows(&p.plan, PLAN_CHAIN_INBOUND_OPEN), "in-dead in-redirect");
+	assert_string_equal(rows(&p.plan, PLAN_CHAIN_MANGLE_OUTPUT),
+			    "in-source in-source in-answer");
+	assert_rule(&p.plan, PLAN_ROW_IN_REDIRECT,
+		    "meta l4proto tcp tproxy to :9211 ct mark set 0x736c accept");
+	assert_rule(&p.plan, PLAN_ROW_IN_PROXIED,
+		    "meta l4proto tcp ct mark 0x736c tproxy to :9211 accept");
+	assert_rule(&p.plan, PLAN_ROW_IN_SYN,
+		    "tcp flags & (fin | syn | rst | ack) == syn ct state new jump inbound");
+	assert_true(plan_needs_route(&p.plan));
+	planned_fini(&p);
+	PLANNED(&p, "--inbound-mode=tproxy", "--inbound=off");
+	assert_false(plan_needs_route(&p.plan));
+	assert_false(p.plan.chains[PLAN_CHAIN_MANGLE_PREROUTING].present);
+	planned_fini(&p);
+	/* With nothing else to translate, an anchor keeps what another mode translated. */
+	PLANNED(&p, "--inbound-mode=tproxy", "--outbound=off", "--fail=closed");
+	assert_string_equal(rows(&p.plan, PLAN_CHAIN_NAT_PREROUTING), "in-anchor");
+	assert_string_equal(rows(&p.plan, PLAN_CHAIN_INBOUND_OPEN), "in-redirect in-unserved");
+	planned_fini(&p);
+}
+
+static void test_invalid_packets(void **state)
+{
+	struct planned p;
+
+	(void)state;
+	PLANNED(&p, "--drop-invalid", "--exclude-interfaces=eth1");
+	assert_string_equal(rows(&p.plan, PLAN_CHAIN_MANGLE_PREROUTING),
+			    "in-local in-iface in-invalid");
+	assert_rule(&p.plan, PLAN_ROW_IN_INVALID,
+		    "meta l4proto tcp ct state invalid fib daddr type local drop");
+	assert_false(plan_needs_route(&p.plan));
+	planned_fini(&p);
+}
+
+static void test_quic(void **state)
+{
+	struct planned p;
+
+	(void)state;
+	PLANNED(&p, "--reject-quic", "--exclude-uids=1", "--include-uids=4",
+		"--outbound-exclude-cidrs=10.0.0.0/8", "--outbound-include-ports=80,443");
+	assert_string_equal(rows(&p.plan, PLAN_CHAIN_QUIC_OUTPUT), "out-quic");
+	assert_string_equal(rows(&p.plan, PLAN_CHAIN_QUIC),
+			    "out-proxy out-local out-linklocal out-owner out-owned out-owner");
+	assert_string_equal(rows(&p.plan, PLAN_CHAIN_QUIC_OWNED),
+			    "out-cidr-excl out-dead out-reject");
+	assert_rule(&p.plan, PLAN_ROW_OUT_QUIC, "udp dport 443 ct state new jump quic");
+	planned_fini(&p);
+	PLANNED(&p, "--reject-quic", "--outbound-exclude-ports=400-500");
+	assert_false(p.plan.chains[PLAN_CHAIN_QUIC_OUTPUT].present);
+	planned_fini(&p);
+	PLANNED(&p, "--reject-quic", "--outbound-include-ports=80");
+	assert_false(p.plan.chains[PLAN_CHAIN_QUIC_OUTPUT].present);
+	planned_fini(&p);
+}
+
+static void test_virtual_interfaces(void **state)
+{
+	struct planned p;
+
+	(void)state;
+	PLANNED(&p, "--virtual-interfaces=vm+,tap0", "--exclude-interfaces=vm7", "--exclude-uids=1",
+		"--outbound-exclude-ports=22");
+	assert_string_equal(rows(&p.plan, PLAN_CHAIN_NAT_PREROUTING),
+			    "out-virtual out-virtual in-syn");
+	assert_string_equal(rows(&p.plan, PLAN_CHAIN_VIRTUAL),
+			    "out-local out-linklocal out-iface out-port-excl out-dead "
+			    "out-redirect");
+	assert_int_equal(p.plan.own_ports.ranges[0].first, 9001);
+	assert_int_equal(p.plan.own_ports.ranges[0].last, 9016);
+	planned_fini(&p);
+}
+
+static void test_the_anchor_of_tproxy(void **state)
+{
+	const struct plan_ports ports = { 9211, 9211, 0, 0, true };
+	struct plan p;
+
+	(void)state;
+	assert_int_equal(plan_build_anchor(&p, &ports, NULL), 0);
+	assert_string_equal(rows(&p, PLAN_CHAIN_MANGLE_PREROUTING), "in-proxied");
+	assert_string_equal(rows(&p, PLAN_CHAIN_MANGLE_OUTPUT), "in-answer");
+	plan_fini(&p);
+}
+
 static void test_the_anchor_keeps_the_ports(void **state)
 {
 	const struct plan_ports both = { 100, 115, 200, 200, false };
@@ -218,6 +316,11 @@ int main(void)
 		cmocka_unit_test(test_ports_that_are_not_included),
 		cmocka_unit_test(test_rules_say_what_they_mean),
 		cmocka_unit_test(test_own_ports_are_never_redirected),
+		cmocka_unit_test(test_tproxy),
+		cmocka_unit_test(test_invalid_packets),
+		cmocka_unit_test(test_quic),
+		cmocka_unit_test(test_virtual_interfaces),
+		cmocka_unit_test(test_the_anchor_of_tproxy),
 		cmocka_unit_test(test_the_anchor_keeps_the_ports),
 	};
 
