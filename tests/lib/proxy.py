@@ -16,8 +16,11 @@ from .world import PROXY_UID
 class Proxy(Process):
     """`Proxy(netns, "--option")`: started, and ready unless `ready=False`."""
 
-    def __init__(self, netns, *args, caps=(), uid=PROXY_UID, env=None, ready=True):
-        super().__init__([PROXY, *args], env=environment(env), netns=netns, uid=uid, caps=caps)
+    def __init__(self, netns, *args, caps=(), uid=PROXY_UID, env=None, ready=True,
+                 descriptors=None):
+        limit = ["prlimit", f"--nofile={descriptors}:{descriptors}"] if descriptors else []
+        super().__init__([*limit, PROXY, *args], env=environment(env), netns=netns, uid=uid,
+                         caps=caps)
         self.netns = netns
         self._heard = {}
         if ready:
