@@ -105,12 +105,14 @@ def test_foreign_changes_are_told_to_nobody(world):
 def test_a_storm_of_changes_does_not_hide_drift(world):
     sluice(world.pod, "apply")
     process = watch(world)
-    storm = world.keep(Process(
-        ["bash", "-c", "while :; do nft add table inet x; nft delete table inet x; done"],
-        netns=world.pod), "end")
+    loop = "while :; do nft add table inet x; nft delete table inet x; done"
+    storms = [world.keep(Process(["bash", "-c", loop], netns=world.pod), "end")
+              for _ in range(3)]
+    wait_until(lambda: "table inet x" in world.pod.ruleset(), "the storm")
     delete_redirect(world, "nft")
     process.wait_line("drift: missing rule: ")
-    storm.end()
+    for storm in storms:
+        storm.end()
 
 
 def test_repair_needs_watch(world):
