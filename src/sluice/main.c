@@ -85,7 +85,8 @@ static int help_for(const struct command *c)
 		     "PORTS and IDS are lists of numbers and ranges (80,8000-8999), CIDRS of\n"
 		     "addresses and blocks of both families, UIDS and GIDS take names too. A list\n"
 		     "may be given several times, or name a file: @FILE. The options that lead to\n"
-		     "the plan are environment variables, too (--proxy-uid is SLUICE_PROXY_UID), and\n"
+		     "the plan are environment variables, too (--proxy-uid is SLUICE_PROXY_UID), "
+		     "and\n"
 		     "lines of the file that --config names (proxy-uid = 1337).");
 	return EXIT_DONE;
 }
