@@ -7,12 +7,13 @@
 #include "ruleset.h"
 
 /*
- * One transaction from what was read to what is wanted; see backend_nft.h for how. The generations
- * of the sets in @want must not occur in @have. 0, -ERESTART when @have is out of date, or -errno
- * with @e set.
+ * From what was read to what is wanted, in one transaction, behind one for the new sets; see
+ * backend_nft.h for how. The generations of the sets in @want must not occur in @have. 0 and the
+ * generation that this made, -ERESTART when @have is out of date, or -errno with @e set. A failure
+ * takes the new sets back, unless somebody else has written meanwhile.
  */
 int nft_write(struct nl_socket *nl, const struct ruleset *want, const struct ruleset *have,
-	      struct err *e);
+	      uint32_t *generation, struct err *e);
 
 /*
  * Makes the kernel hold again what @before was read as, in place of @now; @before forgets its

@@ -41,7 +41,7 @@ static long compare(const struct ruleset *want, const struct ruleset *have, comp
 struct change {
 	struct ruleset want; /* the plan, encoded */
 	bool wrote;	     /* false: the kernel holds it already */
-	uint32_t generation; /* that was read before */
+	uint32_t generation; /* that it made */
 };
 
 /* One attempt: read, compare, write. */
@@ -58,9 +58,8 @@ static int try_change(struct nl_socket *nl, const struct plan *p, struct change 
 		rc = differences < 0 ? (int)differences : 0;
 		c->wrote = differences > 0;
 	}
-	c->generation = have.generation;
 	if (rc == 0 && c->wrote)
-		rc = nft_write(nl, &c->want, &have, e);
+		rc = nft_write(nl, &c->want, &have, &c->generation, e);
 	ruleset_fini(&have);
 	return rc;
 }
@@ -87,7 +86,7 @@ static int change(struct nl_socket *nl, const struct plan *p, struct change *c, 
 
 /*
  * The kernel, read again, holds what was written. Where it does not although nobody else has
- * committed since (our commit was the next generation), something is badly wrong.
+ * committed since, something is badly wrong.
  */
 static int prove(struct nl_socket *nl, const struct change *c, bool *overtaken, struct err *e)
 {
@@ -96,7 +95,7 @@ static int prove(struct nl_socket *nl, const struct change *c, bool *overtaken, 
 	int rc = nft_read(nl, &have, e);
 	long differences = rc == 0 ? compare(&c->want, &have, keep_first, &first, e) : rc;
 
-	*overtaken = differences > 0 && have.generation != c->generation + 1;
+	*overtaken = differences > 0 && have.generation != c->generation;
 	if (differences > 0 && !*overtaken)
 		differences =
 			err_set(e, -EBADE, "the kernel took the rules but does not hold them: %s",

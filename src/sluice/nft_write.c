@@ -136,17 +136,68 @@ static void delete_set(struct nl_batch *b, const char *name)
 	mnl_attr_put_strz(nlh, NFTA_SET_NAME, name);
 }
 
-int nft_write(struct nl_socket *nl, const struct ruleset *want, const struct ruleset *have,
-	      struct err *e)
+static bool is_new(const struct ruleset_set *s, const struct ruleset *have)
 {
-	static const struct ruleset nothing;
+	return !ruleset_find_set(have, ruleset_set_name(s));
+}
+
+/* As the kernel counts: there is no generation 0 (net/netfilter/nf_tables_api.c). */
+static uint32_t generation_after(uint32_t generation)
+{
+	return generation + 1 ? generation + 1 : 1;
+}
+
+/* The sets that @want has and @have has not, and the table where there is none. */
+static int write_sets(struct nl_socket *nl, const struct ruleset *want, const struct ruleset *have,
+		      struct err *e)
+{
 	struct nl_batch *b = nl_batch_new(nl, have->generation, e);
 	int rc;
 
 	if (!b)
 		return e->code;
+	if (!have->exists)
+		add_table(b);
+	for (size_t i = 0; i < want->set_count; i++) {
+		if (is_new(&want->sets[i], have))
+			add_set(b, &want->sets[i]);
+	}
+	rc = nl_batch_commit(b, e);
+	nl_batch_free(b);
+	return rc;
+}
+
+/* Undoes write_sets(), unless somebody has written since: then they are a difference to be seen. */
+static void take_sets_back(struct nl_socket *nl, const struct ruleset *want,
+			   const struct ruleset *have)
+{
+	struct err ignored = ERR_INIT;
+	struct nl_batch *b = nl_batch_new(nl, generation_after(have->generation), &ignored);
+
+	if (!b)
+		return;
+	for (size_t i = 0; i < want->set_count; i++) {
+		if (is_new(&want->sets[i], have))
+			delete_set(b, ruleset_set_name(&want->sets[i]));
+	}
+	if (!have->exists)
+		delete_table(b);
+	nl_batch_commit(b, &ignored);
+	nl_batch_free(b);
+}
+
+/* All but the new sets; these too where the @whole table is made anew. */
+static int write_rules(struct nl_socket *nl, const struct ruleset *want, const struct ruleset *have,
+		       uint32_t generation, bool whole, struct err *e)
+{
+	static const struct ruleset nothing;
+	struct nl_batch *b = nl_batch_new(nl, generation, e);
+	int rc;
+
+	if (!b)
+		return e->code;
 	add_table(b);
-	if (have->exists && !compare_in_place(want, have)) {
+	if (whole) {
 		delete_table(b);
 		add_table(b);
 		have = &nothing;
@@ -155,10 +206,8 @@ int nft_write(struct nl_socket *nl, const struct ruleset *want, const struct rul
 		add_chain(b, &want->chains[i]);
 	if (have->exists)
 		flush_rules(b);
-	for (size_t i = 0; i < want->set_count; i++) {
-		if (!ruleset_find_set(have, ruleset_set_name(&want->sets[i])))
-			add_set(b, &want->sets[i]);
-	}
+	for (size_t i = 0; whole && i < want->set_count; i++)
+		add_set(b, &want->sets[i]);
 	for (size_t i = 0; i < want->chain_count; i++) {
 		for (size_t j = 0; j < want->chains[i].count; j++)
 			add_rule(b, &want->chains[i].rules[j]);
@@ -177,9 +226,33 @@ int nft_write(struct nl_socket *nl, const struct ruleset *want, const struct rul
 	return rc;
 }
 
+int nft_write(struct nl_socket *nl, const struct ruleset *want, const struct ruleset *have,
+	      uint32_t *generation, struct err *e)
+{
+	bool whole = have->exists && !compare_in_place(want, have), prepare = false;
+	uint32_t from = have->generation;
+	int rc = 0;
+
+	for (size_t i = 0; !whole && i < want->set_count; i++)
+		prepare |= is_new(&want->sets[i], have);
+	if (prepare) {
+		rc = write_sets(nl, want, have, e);
+		from = generation_after(from);
+	}
+	if (rc == 0)
+		rc = write_rules(nl, want, have, from, whole, e);
+	/* Also when it is only the answer that is missing. */
+	if (rc < 0 && rc != -ERESTART && prepare)
+		take_sets_back(nl, want, have);
+	*generation = generation_after(from);
+	return rc;
+}
+
 int nft_write_back(struct nl_socket *nl, struct ruleset *before, const struct ruleset *now,
 		   struct err *e)
 {
+	uint32_t generation;
+
 	/* A handle would mean the very thing that is gone. */
 	for (size_t i = 0; i < before->chain_count; i++) {
 		struct ruleset_chain *c = &before->chains[i];
@@ -195,7 +268,7 @@ int nft_write_back(struct nl_socket *nl, struct ruleset *before, const struct ru
 		/* Asked for with every new set, and never told. */
 		nftnl_set_set_u32(before->sets[i].nft, NFTNL_SET_ID, (uint32_t)i + 1);
 	}
-	return nft_write(nl, before, now, e);
+	return nft_write(nl, before, now, &generation, e);
 }
 
 /* nft: flush chain inet sluice heartbeat */
