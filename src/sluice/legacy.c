@@ -138,19 +138,24 @@ static int open_error(const struct legacy *l, int error, struct err *e)
 		       strerror(error));
 }
 
-int legacy_open(struct legacy *l, enum addr_family family, enum lower_table table, struct err *e)
-{
-	*l = (struct legacy){ .family = family, .table = table };
-	errno = 0;
-	l->handle = libraries[family].init(lower_table_name(table));
-	return l->handle ? 0 : open_error(l, errno, e);
-}
-
 void legacy_close(struct legacy *l)
 {
 	if (l->handle)
 		libraries[l->family].free(l->handle);
 	l->handle = NULL;
+}
+
+int legacy_open(struct legacy *l, enum addr_family family, enum lower_table table, struct err *e)
+{
+	*l = (struct legacy){ .family = family, .table = table };
+	errno = 0;
+	l->handle = libraries[family].init(lower_table_name(table));
+	/* libiptc stops reading when it is out of memory, and says nothing (parse_table()). */
+	if (l->handle && (errno == ENOMEM || errno == -ENOMEM)) {
+		legacy_close(l);
+		errno = ENOMEM;
+	}
+	return l->handle ? 0 : open_error(l, errno, e);
 }
 
 static bool is_ours(const char *chain)
