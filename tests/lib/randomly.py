@@ -2,7 +2,8 @@
 """Random tests that can be run again: where their seed comes from, and how long they may go on.
 
 Everything random derives from one number, printed at the end of the run and taken from SLUICE_SEED
-when that is set. SLUICE_SOAK multiplies what the tests do: 1 is what `make check` has time for.
+when that is set. Tests have a short form, which `make check` has time for, and a long one, which
+SLUICE_SOAK asks for (`make soak`): 1 for all of it, 0.1 for a tenth.
 """
 import os
 import random
@@ -18,6 +19,7 @@ def generator(*names):
     return random.Random(":".join(map(str, (seed(), *names))))
 
 
-def times(count):
-    """How often to do what `make check` does `count` times."""
-    return max(1, int(count * float(os.environ.get("SLUICE_SOAK") or 1)))
+def times(short, long):
+    """How often to do something."""
+    soak = os.environ.get("SLUICE_SOAK")
+    return max(short, int(long * float(soak))) if soak else short

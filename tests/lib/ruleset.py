@@ -25,16 +25,22 @@ COMMIT
 """
 
 
-def nft_blocks(text):
+def nft_blocks(text, unused_sets=True):
     """Each table's name, its chains and its sets, sorted; what `nft -s list` printed."""
-    text = re.sub(r"\b((?:in|out)-[a-z0-9-]+)\.\d+\b", r"\1", text)
     text = re.sub(r"(set alive \{[^}]*?)\n\t\telements = \{[^}]*\}", r"\1", text)
-    return sorted(text.replace("}\n", "}\n\n").split("\n\n"))
+    if not unused_sets:
+        used = set(re.findall(r"@([a-z0-9.-]+)", text))
+        text = re.sub(r"\tset (\S+) \{.*?\n\t\}\n", lambda m: m[0] if m[1] in used else "", text,
+                      flags=re.S)
+        text = re.sub(r"table inet sluice \{\s*\}\n", "", text)
+    text = re.sub(r"\b([a-z]+-[a-z0-9-]+)\.\d+\b", r"\1", text)
+    return sorted(re.sub(r"\n\t\}\n+", "\n\t}\n\n", text).split("\n\n"))
 
 
-def nft_state(pod, what="ruleset"):
-    """nft starts again by itself when the state changes while it reads."""
-    return nft_blocks(pod.run(["nft", "-s", "list", *what.split()]))
+def nft_state(pod, what="ruleset", unused_sets=True):
+    """nft starts again by itself when the state changes while it reads. A change of ours makes its
+    new sets before the rules that use them, which is no part of a plan: they can be left out."""
+    return nft_blocks(pod.run(["nft", "-s", "list", *what.split()]), unused_sets)
 
 
 def legacy_table(pod, program, table):
@@ -53,9 +59,11 @@ def legacy_state(pod):
     return {(program, table): legacy_table(pod, program, table) for program, table in LEGACY}
 
 
-def state(pod):
+def state(pod, unused_sets=True):
     """All of what the backend that the pod uses works with."""
-    return nft_state(pod) if pod.environment["SLUICE_BACKEND"] == "nft" else legacy_state(pod)
+    if pod.environment["SLUICE_BACKEND"] == "nft":
+        return nft_state(pod, unused_sets=unused_sets)
+    return legacy_state(pod)
 
 
 def restore(pod, text, program="iptables"):
