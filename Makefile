@@ -40,8 +40,8 @@ sluice := backend backend_iptc backend_nft command_explain command_verify comman
 	plan_text privs readback rtnl ruleset sock_destroy stage status status_print tproxy_route \
 	verify_net verify_pick verify_run watch xt_lock xtable
 proxy := admin admin_http flow grpc heartbeat hpack hpack_huffman hpack_table http1 http1_line \
-	http1_parse http1_ring http2 http2_stream listener loop main metrics metrics_info metrics_names \
-	metrics_process metrics_text observer origdst parent pipes pod proxy_man proxy_options record \
+	http1_pair http1_parse http1_ring http2 http2_stream listener loop main metrics metrics_info \
+	metrics_names metrics_process metrics_text observer origdst parent pipes pod proxy_man proxy_options record \
 	relay sniff thread tls_hello upstream worker
 # Unit test programs, by what they are linked with.
 unit-common := test_addr test_interval test_options test_parse test_protocol

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The HTTP/1 observer: see http1.h for how it works. */
+/* The HTTP/1 observer: messages out of bytes. See http1.h; pairing them is http1_pair.c. */
 #include "http1.h"
 
 #include "http1_line.h"
+#include "http1_pair.h"
 #include "http1_parse.h"
 #include "http1_ring.h"
 #include "observer.h"
@@ -20,149 +21,6 @@ enum {
 	SAID_H2C = 1 << 8,	/* Upgrade: h2c */
 };
 
-/* Tells of the oldest request and forgets it. */
-static void tell(struct observer *o, enum error_type error, uint64_t ended)
-{
-	struct http1 *h = &o->http1;
-	const struct http1_request *r = http1_ring_at(h, 0);
-	struct http_exchange x = {
-		.method = (enum http_method)r->method,
-		.version = (enum http_version)r->version,
-		.status = h->status,
-		.error = error,
-		.host = r->host ? SPAN(r->host->text, r->host->len) : SPAN("", 0),
-		.started = r->started,
-		.first_byte = h->status ? h->response_started : 0,
-		.ended = ended,
-		.request_body = r->body,
-		.response_body = h->status ? h->response_body : 0,
-	};
-
-	o->sink->active(o->ctx, x.method, -1);
-	o->sink->exchange(o->ctx, &x);
-	http1_ring_pop(h);
-}
-
-/* Both lanes are not looked at any more; nothing is owned. Precondition: no requests. */
-static void close_lanes(struct http1 *h)
-{
-	for (int way = 0; way < WAY_COUNT; way++) {
-		http1_carry_drop(&h->lane[way]);
-		h->lane[way].state = HTTP1_TUNNEL;
-	}
-	http1_host_drop(h);
-}
-
-/* Tells what can no longer be answered, the oldest first; @cancelled: the client broke it off. */
-static void tell_unanswered(struct observer *o, bool cancelled, uint64_t now)
-{
-	struct http1 *h = &o->http1;
-
-	while (h->count) {
-		uint64_t ended = now;
-
-		if (h->answered) {
-			tell(o, ERROR_NONE, h->response_ended);
-			continue;
-		}
-		if (h->server_ended && http1_ring_at(h, 0)->started <= h->server_ended)
-			ended = h->server_ended;
-		tell(o,
-		     cancelled	 ? ERROR_CANCELLED
-		     : h->status ? ERROR_RESET
-				 : ERROR_NO_RESPONSE,
-		     ended);
-	}
-}
-
-void http1_fini(struct observer *o, bool cancelled, uint64_t now)
-{
-	tell_unanswered(o, cancelled, now);
-	close_lanes(&o->http1);
-}
-
-/* The thread is lost. What was not answered yet has no known end and is not told. */
-static void lost(struct observer *o, enum lost_reason reason)
-{
-	struct http1 *h = &o->http1;
-
-	if (h->answered)
-		tell(o, ERROR_NONE, h->response_ended);
-	while (h->count) {
-		o->sink->active(o->ctx, (enum http_method)http1_ring_at(h, 0)->method, -1);
-		http1_ring_pop(h);
-	}
-	close_lanes(h);
-	o->protocol = PROTOCOL_TCP;
-	if (h->confirmed)
-		o->sink->lost(o->ctx, reason);
-	o->sink->protocol(o->ctx, PROTOCOL_TCP);
-}
-
-/* The protocol was switched: the oldest exchange is done, nothing behind it is HTTP/1. */
-static void tunnel(struct observer *o, uint64_t now)
-{
-	tell(o, ERROR_NONE, now);
-	http1_fini(o, false, now);
-}
-
-static void next_message(struct http1_lane *l)
-{
-	l->state = HTTP1_START;
-	l->head_bytes = 0;
-}
-
-/* The oldest request and its response are both whole. */
-static void exchange_done(struct observer *o, uint64_t ended)
-{
-	struct http1_lane *requests = &o->http1.lane[WAY_TO_SERVER];
-	bool refused = requests->state == HTTP1_WAIT && o->http1.count == 1;
-
-	tell(o, ERROR_NONE, ended);
-	if (!refused)
-		return;
-	/* A CONNECT that failed: the connection goes on, unless a tunnel was assumed. */
-	if (o->http1.waited)
-		lost(o, LOST_BAD_REQUEST);
-	else
-		next_message(requests);
-}
-
-static void request_whole(struct observer *o)
-{
-	struct http1 *h = &o->http1;
-	struct http1_request *r = http1_ring_newest(h);
-
-	r->whole = true;
-	next_message(&h->lane[WAY_TO_SERVER]);
-	if (r->method == HTTP_METHOD_CONNECT)
-		h->lane[WAY_TO_SERVER].state = HTTP1_WAIT;
-	if (h->answered)
-		exchange_done(o, h->response_ended);
-}
-
-static void response_whole(struct observer *o, uint64_t now)
-{
-	struct http1 *h = &o->http1;
-
-	next_message(&h->lane[WAY_TO_CLIENT]);
-	if (http1_ring_at(h, 0)->whole) {
-		exchange_done(o, now);
-	} else {
-		/* An early answer: the request's content is still coming. */
-		h->answered = true;
-		h->response_ended = now;
-	}
-}
-
-static void message_whole(struct observer *o, enum way way, uint64_t now)
-{
-	if (way == WAY_TO_SERVER)
-		request_whole(o);
-	else
-		response_whole(o, now);
-}
-
 static void request_line(struct observer *o, const struct http1_line *line)
 {
 	struct http1 *h = &o->http1;
@@ -172,16 +30,16 @@ static void request_line(struct observer *o, const struct http1_line *line)
 	struct span authority;
 
 	if (!http1_parse_request_line(line, &parsed)) {
-		lost(o, LOST_BAD_REQUEST);
+		http1_pair_lost(o, LOST_BAD_REQUEST);
 		return;
 	}
 	if (h->count == HTTP1_PIPELINE_MAX) {
-		lost(o, LOST_TOO_MANY_REQUESTS);
+		http1_pair_lost(o, LOST_TOO_MANY_REQUESTS);
 		return;
 	}
 	r = http1_ring_push(h);
 	if (!r) {
-		lost(o, LOST_OUT_OF_MEMORY);
+		http1_pair_lost(o, LOST_OUT_OF_MEMORY);
 		return;
 	}
 	*r = (struct http1_request){
@@ -214,11 +72,11 @@ static void status_line(struct observer *o, const struct http1_line *line)
 	uint16_t status;
 
 	if (!h->count || h->answered) {
-		lost(o, LOST_UNEXPECTED_RESPONSE);
+		http1_pair_lost(o, LOST_UNEXPECTED_RESPONSE);
 		return;
 	}
 	if (!http1_parse_status_line(line->text, &status)) {
-		lost(o, LOST_BAD_RESPONSE);
+		http1_pair_lost(o, LOST_BAD_RESPONSE);
 		return;
 	}
 	l->state = HTTP1_FIELDS;
@@ -307,24 +165,24 @@ static void frame(struct observer *o, enum way way, enum http1_state unframed, e
 	unsigned said = l->fields;
 
 	if (said & SAID_TOO_LONG) {
-		lost(o, LOST_HEADER_TOO_LARGE);
+		http1_pair_lost(o, LOST_HEADER_TOO_LARGE);
 	} else if (said & SAID_NONSENSE) {
-		lost(o, bad);
+		http1_pair_lost(o, bad);
 	} else if ((said & SAID_TWICE) || ((said & SAID_CODING) && (said & SAID_LENGTH))) {
-		lost(o, LOST_AMBIGUOUS_LENGTH);
+		http1_pair_lost(o, LOST_AMBIGUOUS_LENGTH);
 	} else if (said & SAID_CHUNKED) {
 		l->state = HTTP1_CHUNK_SIZE;
 		l->head_bytes = 0;
 	} else if (said & SAID_CODING) {
 		/* Ends with the stream, which a request cannot. */
 		if (way == WAY_TO_SERVER)
-			lost(o, bad);
+			http1_pair_lost(o, bad);
 		else
 			l->state = HTTP1_UNTIL_END;
 	} else if (l->left) {
 		l->state = HTTP1_LENGTH;
 	} else if ((said & SAID_LENGTH) || unframed == HTTP1_START) {
-		message_whole(o, way, now);
+		http1_pair_message(o, way, now);
 	} else {
 		l->state = (uint8_t)unframed;
 	}
@@ -344,13 +202,13 @@ static void response_head_done(struct observer *o, uint64_t now)
 	bool success = h->status >= 200 && h->status < 300;
 
 	if (h->lane[WAY_TO_CLIENT].fields & SAID_INTERIM)
-		next_message(&h->lane[WAY_TO_CLIENT]);
+		http1_pair_next(&h->lane[WAY_TO_CLIENT]);
 	else if (h->status == 101 && (h->lane[WAY_TO_CLIENT].fields & SAID_H2C) && is_only(h))
 		h->lane[WAY_TO_SERVER].state = h->lane[WAY_TO_CLIENT].state = HTTP1_H2C;
 	else if (h->status == 101 || (method == HTTP_METHOD_CONNECT && success))
-		tunnel(o, now);
+		http1_pair_tunnel(o, now);
 	else if (method == HTTP_METHOD_HEAD || h->status == 204 || h->status == 304)
-		response_whole(o, now);
+		http1_pair_response(o, now);
 	else
 		frame(o, WAY_TO_CLIENT, HTTP1_UNTIL_END, LOST_BAD_RESPONSE, now);
 }
@@ -362,7 +220,7 @@ static void chunk_size_line(struct observer *o, enum way way, const struct http1
 
 	l->head_bytes = 0;
 	if (!http1_parse_chunk_size(line->text, &size)) {
-		lost(o, LOST_BAD_CHUNK);
+		http1_pair_lost(o, LOST_BAD_CHUNK);
 		return;
 	}
 	l->left = size;
@@ -399,11 +257,11 @@ static void on_line(struct observer *o, enum way way, const struct http1_line *l
 		if (empty)
 			l->state = HTTP1_CHUNK_SIZE;
 		else
-			lost(o, LOST_BAD_CHUNK);
+			http1_pair_lost(o, LOST_BAD_CHUNK);
 		break;
 	case HTTP1_TRAILERS:
 		if (empty)
-			message_whole(o, way, now);
+			http1_pair_message(o, way, now);
 		break;
 	default: /* the other states have no lines */
 		break;
@@ -417,15 +275,15 @@ static void cut_line(struct observer *o, enum way way, struct span part)
 	struct http1_lane *l = &h->lane[way];
 
 	if (!http1_carry_add(l, part)) {
-		lost(o, LOST_OUT_OF_MEMORY);
+		http1_pair_lost(o, LOST_OUT_OF_MEMORY);
 	} else if (l->head_bytes + l->carry->total > HTTP1_HEAD_MAX) {
-		lost(o, LOST_HEADER_TOO_LARGE);
+		http1_pair_lost(o, LOST_HEADER_TOO_LARGE);
 	} else if (way == WAY_TO_SERVER && !h->confirmed) {
 		struct span text = SPAN(l->carry->text, MIN(l->carry->total, HTTP1_LINE_KEEP));
 
 		/* Never seen to be HTTP: the sooner it is known the better. */
 		if (!http1_may_be_request_line(text))
-			lost(o, LOST_BAD_REQUEST);
+			http1_pair_lost(o, LOST_BAD_REQUEST);
 	}
 }
 
@@ -450,7 +308,7 @@ static void take_line(struct observer *o, enum way way, struct span *bytes, uint
 	}
 	if (unlikely(l->carry)) {
 		if (!http1_carry_add(l, part)) {
-			lost(o, LOST_OUT_OF_MEMORY);
+			http1_pair_lost(o, LOST_OUT_OF_MEMORY);
 			return;
 		}
 		total = l->carry->total;
@@ -461,7 +319,7 @@ static void take_line(struct observer *o, enum way way, struct span *bytes, uint
 		http1_line_set(&line, part.ptr, part, total);
 	}
 	if (l->head_bytes + total > HTTP1_HEAD_MAX) {
-		lost(o, LOST_HEADER_TOO_LARGE);
+		http1_pair_lost(o, LOST_HEADER_TOO_LARGE);
 		return;
 	}
 	l->head_bytes += (uint32_t)total;
@@ -487,7 +345,7 @@ static void content(struct observer *o, enum way way, uint64_t n, uint64_t now)
 	if (l->state == HTTP1_CHUNK_DATA)
 		l->state = HTTP1_CHUNK_END;
 	else
-		message_whole(o, way, now);
+		http1_pair_message(o, way, now);
 }
 
 /*
@@ -508,11 +366,11 @@ static void become_http2(struct observer *o)
 
 	if (!http2 || !http2_adopt(http2, &u)) {
 		http2_free(http2, false, 0);
-		lost(o, LOST_OUT_OF_MEMORY);
+		http1_pair_lost(o, LOST_OUT_OF_MEMORY);
 		return;
 	}
 	http1_ring_pop(h);
-	close_lanes(h);
+	http1_pair_close(h);
 	o->protocol = PROTOCOL_HTTP2;
 	o->http2 = http2;
 }
@@ -571,7 +429,7 @@ void http1_data(struct observer *o, enum way way, struct span bytes, uint64_t no
 
 	if (!h->confirmed && way == WAY_TO_CLIENT) {
 		/* An answer before there was a request line: some other protocol. */
-		lost(o, LOST_UNEXPECTED_RESPONSE);
+		http1_pair_lost(o, LOST_UNEXPECTED_RESPONSE);
 		return;
 	}
 	while (bytes.len) {
@@ -613,12 +471,12 @@ void http1_end(struct observer *o, enum way way, uint64_t now)
 
 	if (way == WAY_TO_CLIENT) {
 		if (l->state == HTTP1_UNTIL_END)
-			response_whole(o, now);
+			http1_pair_response(o, now);
 		o->http1.server_ended = now;
 	} else if (l->state != HTTP1_START && l->state != HTTP1_WAIT && l->state != HTTP1_H2C &&
 		   l->state != HTTP1_TUNNEL) {
 		/* Cut short; there will be no more of it, and it may be answered yet. */
-		request_whole(o);
+		http1_pair_request(o);
 	}
 	http1_carry_drop(l);
 	l->state = HTTP1_TUNNEL;
