@@ -12,6 +12,7 @@ all: # Build both programs and their man pages (this is the default)
 #   V=1                 print the commands
 #   PREFIX=dir          where `make install` puts things (/usr/local)
 #   DESTDIR=dir         a root to put PREFIX under, for packages
+#   SOAK=list           which tests `make soak` runs (explain faults racing kills reruns)
 #   DURATION=seconds    how long `make demo` may take
 BUILD ?= build
 PREFIX ?= /usr/local
@@ -169,6 +170,15 @@ $(BUILD)/fuzz/fuzz_hpack: libs = -lnghttp2
 check: # Run every test, also with sanitizers, and lint: what the CI runs
 	+@scripts/check
 
+# Each of these tests has a long form, which takes about half an hour in all. SLUICE_SOAK=0.1 for a
+# tenth of it, SLUICE_SEED=N for the random choices of another run, SOAK for some of the tests.
+SOAK ?= explain faults racing kills reruns
+soak: all # Race, break and kill `sluice apply` for long, and compare it with `sluice explain`
+	@scripts/deps test
+	@SLUICE_BUILD=$(BUILD) SLUICE_SOAK=$${SLUICE_SOAK:-1} CC=$(CC) /usr/bin/python3 -m pytest \
+		-c tests/pytest.ini --rootdir=tests -n 2 -q -rP --tb=short \
+		$(SOAK:%=tests/netns/test_%.py)
+
 demo: all # See real traffic redirected, proxied and measured, in a lab of its own
 	@SLUICE_BUILD=$(BUILD) scripts/demo
 
@@ -214,7 +224,7 @@ help: # Print this help
 	@sed -n 's/^#   \([A-Z][A-Za-z0-9]*=[a-z0-9]*\) */  \1|/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 
 FORCE:
-.PHONY: all unit fuzz fuzz-programs check demo bench lint check-layers deps deps-test install \
+.PHONY: all unit fuzz fuzz-programs check soak demo bench lint check-layers deps deps-test install \
 	uninstall clean help print-sources print-unit print-fuzz FORCE
 .DELETE_ON_ERROR:
 
