@@ -14,7 +14,7 @@ from .world import ANY, APP_UID, LOOPBACK, OUTSIDE, POD
 PORT = 80
 
 
-class _Client(Process):
+class Client(Process):
     """One load; `made()` as of now, `end_load()` at its end: (connections, answered by P)."""
 
     def __init__(self, netns, at_once, interval_us, places, **identity):
@@ -67,7 +67,7 @@ class Load:
         self.world.pod.sysctl("net/netfilter/nf_conntrack_tcp_timeout_close", 1)
         for netns, to, identity in ((self.world.client, POD, {}),
                                     (self.world.pod, OUTSIDE, {"uid": APP_UID})):
-            client = _Client(netns, at_once, interval_us, [(to[4], PORT), (to[6], PORT)],
+            client = Client(netns, at_once, interval_us, [(to[4], PORT), (to[6], PORT)],
                              **identity)
             self._clients.append(self.world.keep(client, "end"))
         return self

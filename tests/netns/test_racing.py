@@ -189,3 +189,24 @@ def test_twenty_at_once(world, backend, whole):
     assert foreigner.lost() == []
     assert any(sluice(pod, "check", *options, status=None).status == 0 for options in PLANS)
     assert made >= 1000 and watcher.reads >= 5 and foreigner.count >= 5 and max(seen.values()) > 3
+
+
+def test_no_connection_meets_an_empty_set(world, backend, tmp_path):
+    """Long lists, where a set that is not filled yet is not so for long enough to be met."""
+    listed = tmp_path / "cidrs"
+    listed.write_text("198.51.100.0/24\n2001:db8::/48\n" + "".join(
+        f"20.{n >> 7}.{n % 128 * 2}.0/24\n2001:db9:{2 * n:x}::/48\n" for n in range(2000)))
+    plans = [[LONG, f"--outbound-include-cidrs=@{listed}", f"--exclude-uids={n}"] for n in (5, 6)]
+    load = Load(world)
+    sluice(world.pod, "apply", *plans[0])
+    world.beat()
+    load.start(at_once=4)
+    for n in range(times(12, 400)):
+        if n % 20 == 19:
+            world.beat()
+        # Without the set in between, so that it is made anew.
+        sluice(world.pod, "apply", LONG)
+        sluice(world.pod, "apply", *plans[n % 2])
+    made = load.end()
+    print(f"{backend}: {made} connections, odd ones {dict(load.odd())}")
+    assert load.odd() == {} and made > 500
