@@ -143,8 +143,9 @@ static bool keeps_source(const struct pod *pod, const struct pod_listener *liste
 			 const union sockaddr_any *to, union sockaddr_any *from)
 {
 	socklen_t len = sizeof(*from), own_len = sizeof(*from);
-	union sockaddr_any own;
+	union sockaddr_any own = { .sa = { .sa_family = AF_UNSPEC } };
 
+	*from = own;
 	if (!pod->keep_source || listener->direction != DIRECTION_INBOUND ||
 	    getpeername(fd, &from->sa, &len) < 0 || getsockname(fd, &own.sa, &own_len) < 0)
 		return false;

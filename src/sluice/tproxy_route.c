@@ -157,6 +157,10 @@ static int change(struct nl_socket *nl, struct request *r, int harmless, const c
 			       "--inbound-mode=tproxy: the kernel does not let us change routing: "
 			       "CAP_NET_ADMIN is needed in the user namespace that owns this "
 			       "network namespace");
+	if (code == -ENETDOWN)
+		return err_set(e, code,
+			       "--inbound-mode=tproxy: answers come back through lo, which is "
+			       "down: bring it up first");
 	return err_sys(e, code, "--inbound-mode=tproxy: cannot change the %s %s for answers",
 		       family_name(family), what);
 }

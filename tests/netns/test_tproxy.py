@@ -13,7 +13,7 @@ import pytest
 from lib.proc import Process, wait_until
 from lib.proxy import Proxy
 from lib.servers import Server
-from lib.sluice import DRIFT, PROXY, environment, sluice
+from lib.sluice import DRIFT, FAILED, PROXY, environment, sluice
 from lib.world import ANY, CLIENT, CLIENT_OTHER, LOOPBACK, OUTSIDE, POD, POD_NET1, PROXY_UID
 
 pytestmark = pytest.mark.usefixtures("backend")
@@ -296,6 +296,17 @@ def test_without_ipv6_on_lo(world):
     proxy = start_proxy(world)
     assert from_client(world.inbound(POD[4], 80), 4)
     assert opened(proxy) == 1
+
+
+def test_with_lo_down(world):
+    """One line that says so, and nothing is left half done."""
+    world.pod.ip("link set lo down")
+    before = routing(world.pod)
+    sluice(world.pod, "apply", MODE, status=None).one_error(FAILED, "lo", "bring it up")
+    assert routing(world.pod) == before and world.pod.ruleset() == ""
+    sluice(world.pod, "remove")
+    world.pod.ip("link set lo up")
+    apply(world)
 
 
 def held(world, family, port=8080):
