@@ -307,6 +307,8 @@ int options_parse(const struct option_table *table, unsigned command, int argc, 
 /* Where the help's texts begin, and how wide a line gets. */
 #define HELP_COLUMN 31
 #define HELP_WIDTH  79
+/* Of a line of mdoc, with room for the escapes in it. */
+#define MAN_WIDTH 68
 
 /* Prints the words of @text from @column on, wrapped; returns the column after the last. */
 static int help_words(const char *text, int column, FILE *to)
@@ -349,18 +351,30 @@ void options_help(const struct option_table *table, unsigned command, FILE *to)
 	}
 }
 
-/* Text for mdoc: a line must not begin with a dot or a quote, and backslashes are escaped. */
+/* Text for mdoc, in lines of its width: backslashes are escaped, and a line's first dot or quote.
+ */
 static void man_text(const char *text, FILE *to)
 {
-	if (*text == '.' || *text == '\'')
-		fputs("\\&", to);
-	for (; *text; text++) {
-		if (*text == '\\')
-			fputs("\\e", to);
-		else if (*text == '-')
-			fputs("\\-", to);
-		else
-			fputc(*text, to);
+	size_t column = 0;
+
+	while (*text) {
+		size_t len = strcspn(text, " ");
+		bool wrap = column && column + 1 + len > MAN_WIDTH;
+
+		if (column)
+			fputc(wrap ? '\n' : ' ', to);
+		column = wrap || !column ? len : column + 1 + len;
+		if (column == len && (*text == '.' || *text == '\''))
+			fputs("\\&", to);
+		for (; len; len--, text++) {
+			if (*text == '\\')
+				fputs("\\e", to);
+			else if (*text == '-')
+				fputs("\\-", to);
+			else
+				fputc(*text, to);
+		}
+		text += *text == ' ';
 	}
 }
 

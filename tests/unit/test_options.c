@@ -293,6 +293,35 @@ static void test_names(void **state)
 	assert_string_equal(name, "myPort");
 }
 
+static const char *const manual =
+	".Bl -tag -width Ds\n"
+	".It Fl Fl log Ns = Ns Ar WHAT\n"
+	"\\&.d at the front, and at the end of the line, where the quote is put\n"
+	"\\&'on' the next, a\\-dash and a \\e.\n"
+	"Environment: SLUICE_LOG; CNI key: log.\n"
+	".El\n";
+
+static void test_manual_lines_are_text(void **state)
+{
+	const struct option row = {
+		.name = "log",
+		.arg = "WHAT",
+		.help = ".d at the front, and at the end of the line, where the quote is put "
+			"'on' the next, a-dash and a \\",
+		.kind = OPTION_VALUE,
+	};
+	const struct option_table one = { &row, 1 };
+	char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	(void)state;
+	options_man(&one, f);
+	fclose(f);
+	assert_string_equal(text, manual);
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -307,6 +336,7 @@ int main(void)
 		cmocka_unit_test(test_refusals_name_file_and_line),
 		cmocka_unit_test(test_help_wants_nothing_else),
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_manual_lines_are_text),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
