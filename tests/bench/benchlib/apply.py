@@ -1,103 +1,187 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`sluice apply` against `nft -f` of the same rules: whole processes, fresh namespaces."""
+"""`sluice apply` against what else puts rules up: whole processes, fresh namespaces."""
 
+import contextlib
 import json
 import os
-import time
+import re
+from dataclasses import dataclass
 
-from . import netns
-from .stats import summarize
+from . import cidrs, netns, spawn
+from .arena import Arena
+from .stats import ratios, summarize
 
-CIDRS = 10000
+SIZES = (0, 100, 1000, 10000)
+SMOKE_SIZES = (0, 10000)
+PEERS = {"linkerd": (4143, 4140), "istio": (15006, 15001), "kuma": (15006, 15001)}
+KINDS = ("nft", "legacy")  # what of the kernel a program speaks to
+OURS = {"nft": "sluice", "legacy": "sluice, legacy"}
+NFT, NFT_RESTORE, LEGACY_RESTORE = "nft -f", "iptables-nft-restore", "iptables-legacy-restore"
 
 
-def _cidr_file(settings):
-    """10,000 blocks, half of each family, no two of which touch."""
-    path = f"{settings.work}/cidrs"
+@dataclass
+class Program:
+    """One way to put a redirect up: the commands, one after the other."""
+
+    kind: str
+    commands: list
+    inbound: range = range(9211, 9227)
+    outbound: int = 9001
+    beats: bool = True  # redirects only while the proxy's heartbeat is heard
+
+
+def case_name(size):
+    return f"{size} CIDRs" if size else "default"
+
+
+def _plan(settings, size, options, form):
+    path = f"{settings.work}/plan-{size}.{form}"
     with open(path, "w", encoding="ascii") as f:
-        for i in range(CIDRS // 2):
-            f.write(f"10.{i >> 8}.{i & 255}.0/25\n")
-            f.write(f"fd00:{i:x}::/33\n")
+        f.write(netns.run([settings.sluice, "plan", f"--format={form}", *options]))
     return path
 
 
-def _commands(settings):
-    """{case: {program: argv}}; the nft file is what `sluice plan` prints of the same options."""
-    cases = {"default": [],
-             f"{CIDRS} CIDRs": [f"--outbound-exclude-cidrs=@{_cidr_file(settings)}"]}
-    commands = {}
-    for number, (case, options) in enumerate(cases.items()):
-        path = f"{settings.work}/plan-{number}.nft"
-        with open(path, "w", encoding="ascii") as f:
-            f.write(netns.run([settings.sluice, "plan", "--format=nft", *options]))
-        commands[case] = {"sluice": [settings.sluice, "apply", *options],
-                          "nft": [settings.programs["nft"], "-f", path]}
-    return commands
+def _programs(settings, size, options):
+    """{name: Program} for the rules of `sluice plan` with these options."""
+    p = settings.programs
+    texts = [(family, _plan(settings, size, options, family))
+             for family in ("iptables", "ip6tables")]
+    restore = {kind: [[p[f"{family}-{kind}-restore"], "--noflush", path]
+                      for family, path in texts] for kind in KINDS}
+    return {
+        OURS["nft"]: Program("nft", [[settings.sluice, "apply", "--backend=nft", *options]]),
+        NFT: Program("nft", [[p["nft"], "-f", _plan(settings, size, options, "nft")]]),
+        NFT_RESTORE: Program("nft", restore["nft"]),
+        OURS["legacy"]: Program(
+            "legacy", [[settings.sluice, "apply", "--backend=iptables", *options]]),
+        LEGACY_RESTORE: Program("legacy", restore["legacy"]),
+    }
 
 
-def _run_once(argv):
-    """In a fresh namespace: (CPU ns, wall ns). The fork is not counted, exec is."""
-    netns.unshare_net()
-    start = time.monotonic_ns()
-    pid = os.posix_spawn(argv[0], argv, os.environ, file_actions=[
-        (os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0)])
-    _, status, usage = os.wait4(pid, 0)
-    wall = time.monotonic_ns() - start
-    if status != 0:
-        raise RuntimeError(f"{' '.join(argv)}: exit {os.waitstatus_to_exitcode(status)}")
-    return int((usage.ru_utime + usage.ru_stime) * 1e9), wall
+def _peers(settings):
+    """{name: Program}: sequences modelled on what others document, with their own rules."""
+    out = {}
+    for kind in KINDS:
+        for peer, (inbound, outbound) in PEERS.items():
+            script = os.path.join(settings.root, "tests", "bench", f"peer-{peer}")
+            out[f"as {peer}, {kind}"] = Program(
+                kind, [[script, kind]], range(inbound, inbound + 1), outbound, False)
+    return out
 
 
-def _kernel_state(settings):
-    """What nft lists of this namespace, without counters and handles, and (rules, elements)."""
-    nft = settings.programs["nft"]
-    text = netns.run([nft, "-s", "list", "ruleset"])
-    objects = json.loads(netns.run([nft, "-j", "list", "ruleset"]))["nftables"]
-    rules = sum("rule" in o for o in objects)
-    return text, (rules, sum(len(o["set"].get("elem", [])) for o in objects if "set" in o))
+def _cases(settings):
+    """{size: {name: Program}}: the peers have no part in the cases with CIDRs."""
+    out = {}
+    sizes = SMOKE_SIZES if settings.smoke else SIZES
+    for size in sizes if "apply" in settings.sections else sizes[:1]:
+        options = []
+        if size:
+            path = cidrs.write(f"{settings.work}/cidrs-{size}", size)
+            options = [f"--outbound-exclude-cidrs=@{path}"]
+        out[size] = _programs(settings, size, options)
+    if "peers" in settings.sections:
+        out[0] |= _peers(settings)
+    return out
 
 
-def _compare(settings, commands, problems):
-    """Both programs must leave the same in the kernel. Yields (case, (rules, elements))."""
-    for case, programs in commands.items():
-        states = {}
-        for program, argv in programs.items():
-            _run_once(argv)
-            states[program] = _kernel_state(settings)
-        if states["sluice"][0] != states["nft"][0] or not states["sluice"][1][0]:
-            sizes = {program: state[1] for program, state in states.items()}
-            problems.append(f"apply, {case}: not the same rules and elements: {sizes}")
-        yield case, states["sluice"][1]
+def _nft_state(settings, ns):
+    """What nft lists, without counters and handles."""
+    return netns.run([settings.programs["nft"], "-s", "list", "ruleset"], ns=ns)
+
+
+def _sizes(settings, ns):
+    """(rules, elements) of the nft rules."""
+    listing = netns.run([settings.programs["nft"], "-j", "list", "ruleset"], ns=ns)
+    objects = json.loads(listing)["nftables"]
+    return (sum("rule" in o for o in objects),
+            sum(len(o["set"].get("elem", [])) for o in objects if "set" in o))
+
+
+def _iptables_state(settings, kind, ns):
+    """What iptables-save prints, without comments and counters, tables and chains in order."""
+    lines = []
+    for family in ("iptables", "ip6tables"):
+        table = ""
+        for line in netns.run([settings.programs[f"{family}-{kind}-save"]], ns=ns).splitlines():
+            if line.startswith("*"):
+                table = line
+            elif line and line[0] in ":-":
+                line = re.sub(r"\[\d+:\d+\]", "", line)
+                lines.append((family, table, line.split()[1 if line[0] == "-" else 0], line))
+    return sorted(lines, key=lambda line: line[:3])  # stable: the rules of a chain keep their order
+
+
+def _state(settings, name, program, ns):
+    """What this program left, comparable with that of the others that put up the same rules."""
+    if name in (OURS["nft"], NFT):
+        return "nft", _nft_state(settings, ns)
+    return "iptables", _iptables_state(settings, program.kind, ns)
+
+
+def _check_one(settings, name, program, arena, excluded):
+    """Puts it up; what it left, its (rules, elements) if it is nft's, and what is wrong."""
+    netns.within(arena.ns, lambda: spawn.run(program.commands))
+    form = state = None
+    if program.beats:
+        form, state = _state(settings, name, program, arena.ns)
+    sizes = _sizes(settings, arena.ns) if name == NFT else None
+    return form, state, sizes, arena.complaints(program.inbound, program.outbound, program.beats,
+                                                excluded)
+
+
+def _check(settings, cases, problems):
+    """Equal rules where they must be, and connections that prove a redirect.
+
+    {size: (rules, elements) as nft counts them}. All namespaces are made first: the kernel takes
+    up to a second to see that a link is up.
+    """
+    sizes = {}
+    with contextlib.ExitStack() as stack:
+        arenas = {(size, name): stack.enter_context(contextlib.closing(Arena(settings)))
+                  for size, programs in cases.items() for name in programs}
+        for size, programs in cases.items():
+            left, wrong = {}, []
+            for name, program in programs.items():
+                form, state, found, complaints = _check_one(
+                    settings, name, program, arenas[size, name], size > 0)
+                wrong += [f"{name}: {c}" for c in complaints]
+                if found:
+                    sizes[size] = found
+                if form and left.setdefault(form, state) != state:
+                    wrong.append(f"{name}: not the same rules as the others")
+            if not all(left.values()) or not sizes[size][0]:
+                wrong.append("no rules are left to compare")
+            problems += [f"apply, {case_name(size)}: {w}" for w in wrong]
+    return sizes
+
+
+def _summary(programs, runs, sizes, processes):
+    """The figures of a case; each program's ratio is what sluice takes of it, round by round."""
+    out = {"rules": sizes[0], "elements": sizes[1], "programs": {}}
+    for name, program in programs.items():
+        ours = runs[OURS[program.kind]]
+        figures = {"kind": program.kind, "processes": processes[name]}
+        for i, figure in enumerate(("cpu_ms", "wall_ms")):
+            values = [r[i] / 1e6 for r in runs[name]]
+            figures[figure] = summarize(values)
+            figures[figure]["ratio"] = ratios([r[i] / 1e6 for r in ours], values)
+        out["programs"][name] = figures
+    return out
 
 
 def measure(settings, problems):
-    """{case: medians and ratios of CPU and wall time}, interleaved: sluice nft nft sluice."""
-    home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    affinity = os.sched_getaffinity(0)
-    try:
-        os.sched_setaffinity(0, {settings.proxy_cpu})
-        commands = _commands(settings)
-        sizes = dict(_compare(settings, commands, problems))
-        runs = {case: {p: [] for p in programs} for case, programs in commands.items()}
-        for number in range(settings.applies):
-            for case, programs in commands.items():
-                order = sorted(programs, reverse=number % 2 == 0)
-                for program in order:
-                    runs[case][program].append(_run_once(programs[program]))
-    finally:
-        os.sched_setaffinity(0, affinity)
-        netns.setns(home)
-        os.close(home)
-    return {case: _summary(runs[case], sizes[case]) for case in runs}
-
-
-def _summary(runs, size):
-    result = {"rules": size[0], "elements": size[1]}
-    for program, values in runs.items():
-        cpu, wall = zip(*values)
-        result[program] = {"cpu_ms": summarize([v / 1e6 for v in cpu]),
-                           "wall_ms": summarize([v / 1e6 for v in wall])}
-    for figure in ("cpu_ms", "wall_ms"):
-        result[f"{figure}_ratio"] = (result["sluice"][figure]["median"] /
-                                     result["nft"][figure]["median"])
-    return result
+    """{case: medians and ratios of CPU and wall time}, interleaved: A B C, C B A."""
+    os.environ["XTABLES_LOCKFILE"] = f"{settings.work}/xtables.lock"  # nobody else's
+    with netns.undisturbed(settings.proxy_cpu):
+        cases = _cases(settings)
+        sizes = _check(settings, cases, problems)
+        processes = {name: spawn.count(p.commands) for name, p in cases[0].items()}
+        out = {}
+        for size, programs in cases.items():
+            runs = {name: [] for name in programs}
+            for number in range(settings.applies):
+                for name in programs if number % 2 == 0 else reversed(programs):
+                    netns.unshare_net()
+                    runs[name].append(spawn.run(programs[name].commands))
+            out[case_name(size)] = _summary(programs, runs, sizes[size], processes)
+    return out

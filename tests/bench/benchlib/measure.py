@@ -3,6 +3,7 @@
 
 import os
 import statistics
+import time
 
 
 def cpu_ns(pids):
@@ -65,3 +66,18 @@ class Noise:
         if not self.shares:
             return {}
         return {"median": statistics.median(self.shares), "max": max(self.shares)}
+
+
+class Busy:
+    """The part of all cores' time since then that went neither to us, our children, nor idle."""
+
+    def __init__(self):
+        self._wall = time.monotonic_ns()
+        self._busy = _busy_ns()
+        self._ours = sum(os.times()[:4])
+
+    def others(self):
+        wall = time.monotonic_ns() - self._wall
+        busy, steal = (b - a for a, b in zip(self._busy, _busy_ns()))
+        ours = (sum(os.times()[:4]) - self._ours) * 1e9
+        return (max(0, busy - ours) + steal) / (wall * os.cpu_count())

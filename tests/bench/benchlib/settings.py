@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from .netns import NOFILE
 
-SECTIONS = ("apply", "start", "load", "rate", "memory")
+SECTIONS = ("apply", "peers", "connect", "start", "load", "rate", "memory")
+RULES = {"apply", "peers", "connect"}  # sections without a proxy
 SCENARIOS = ("1k", "16k", "1m", "new")
 CONTENDERS = ("direct", "relay", "haproxy-tcp", "haproxy-http", "envoy-l4", "envoy-http", "sluice")
 BASE = "haproxy-tcp"
@@ -20,7 +21,9 @@ IDLE_FLOWS = min(10000, int(NOFILE * 0.42))
 
 # What each program is from; scripts/deps installs them.
 PROGRAMS = {"nft": "nftables", "ip": "iproute2", "nginx": "nginx-light or nginx", "wrk": "wrk",
-            "h2load": "nghttp2-client", "haproxy": "haproxy"}
+            "h2load": "nghttp2-client", "haproxy": "haproxy"} | {
+    f"{family}-{kind}{what}": "iptables" for family in ("iptables", "ip6tables")
+    for kind in ("nft", "legacy") for what in ("-restore", "-save")}
 
 
 class SettingsError(Exception):
@@ -36,6 +39,7 @@ class Settings:
     rounds: int
     starts: int
     applies: int
+    batches: int
     flows: int
     sections: list
     scenarios: list
@@ -82,7 +86,7 @@ def _only(text):
 
 
 # The short form has to reach every line of code, not every pair.
-SMOKE_ONLY = "apply start load rate memory 1k 1m new relay haproxy-tcp haproxy-http sluice"
+SMOKE_ONLY = "apply peers connect start load rate memory 1k 1m new relay haproxy-tcp haproxy-http sluice"
 
 
 def _programs():
@@ -107,7 +111,8 @@ def load(root, smoke, environ):
                          int, 1, 600),
         rounds=_number("ROUNDS", environ.get("ROUNDS") or ("1" if smoke else "5"), int, 1, 1000),
         starts=2 if smoke else 11,
-        applies=2 if smoke else 41,
+        applies=1 if smoke else 41,
+        batches=1 if smoke else 100,
         flows=200 if smoke else IDLE_FLOWS,
         sections=sections, scenarios=scenarios, contenders=contenders,
         proxy_cpu=cpus[0], load_cpu=cpus[-1])
