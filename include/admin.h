@@ -3,10 +3,15 @@
  * The admin server: GET or HEAD of /metrics, /ready and /live, in a thread of its own.
  *
  * Theory of Operation: one poll loop over the listening sockets, an eventfd that asks it to stop,
- * and at most max_clients connections; more wait in the kernel's queue. A connection holds at
- * most ADMIN_HEAD_MAX bytes of request and one rendered answer, and must bring its request and
- * take its answer within the time limit, so a slow scraper holds memory no longer than that.
- * Nothing here touches a flow: metrics are read without locks.
+ * and at most max_clients connections, beside local_clients from loopback alone. A connection holds
+ * at most ADMIN_HEAD_MAX bytes of request and one rendered answer, and must bring its request and
+ * take its answer within the time limits, so a slow scraper holds memory no longer than that. When
+ * every place is taken, who only waits gives way to who comes: kept connections, then half
+ * requests, then answers that nobody takes. Only those under way do not: then loopback waits in the
+ * kernel's queue, and others are hung up on, since loopback may be behind them.
+ *
+ * Every place has a descriptor from the start, by a placeholder that is given up when flows have
+ * used all others. Nothing here touches a flow: metrics are read without locks.
  */
 #ifndef SLUICE_ADMIN_H
 #define SLUICE_ADMIN_H
@@ -22,8 +27,10 @@ struct admin;
 struct admin_config {
 	int listeners[ADMIN_LISTENERS]; /* listening TCP sockets, borrowed; made nonblocking */
 	unsigned listener_count;
-	unsigned max_clients;	   /* 0: 64 */
-	unsigned request_limit_ms; /* for a whole request and its answer; 0: 10,000 */
+	unsigned max_clients;	   /* 0: 64, and local_clients: 8 */
+	unsigned local_clients;	   /* more of these for probes and people inside the pod */
+	unsigned head_limit_ms;	   /* from a request's first byte to its last; 0: 2,000 */
+	unsigned request_limit_ms; /* for its answer; 0: 10,000 */
 	unsigned idle_limit_ms;	   /* for a kept connection's next request; 0: 120,000 */
 	struct metrics *metrics;   /* borrowed */
 	/* NULL when ready, else why not in one word or a few ("starting", "draining"). */

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -19,21 +20,27 @@
 #define LINGER_MS 1000u
 /* How long to leave the queue alone when descriptors or memory are out. */
 #define PAUSE_MS 100u
+/* An answer of which nothing was taken for so long may be given up for another client. */
+#define STALL_MS 1000u
+/* What an answer opens for itself: one file at a time (metrics_process.c). */
+#define FILES 1u
 /* A request is a few hundred bytes, an answer is made in this thread's heap. */
 #define STACK_SIZE (256u << 10)
 
 enum client_state {
-	CLIENT_IDLE,	/* no byte of the next request; may be closed for another's sake */
-	CLIENT_READING, /* a part of a request is in `head` */
-	CLIENT_WRITING, /* `reply` is on its way; nothing is read */
+	/* In the order in which they are closed for another's sake. */
+	CLIENT_IDLE,	/* no byte of the next request */
 	CLIENT_CLOSING, /* answered and shut down; what still comes is thrown away */
+	CLIENT_READING, /* a part of a request is in `head` */
+	CLIENT_WRITING, /* `reply` is on its way; nothing is read; closed only when it stalls */
 };
 
 struct client {
 	int fd;
 	enum client_state state;
+	bool local;	   /* from loopback */
 	uint64_t deadline; /* ms */
-	uint64_t since;	   /* ms: when it became idle */
+	uint64_t since;	   /* ms: when it came to this state; WRITING: when bytes went last */
 	char *head;	   /* ADMIN_HEAD_MAX bytes, or NULL while there are none */
 	size_t head_len;
 	struct admin_reply reply;
@@ -45,7 +52,9 @@ struct admin {
 	int stop; /* eventfd */
 	struct client *clients;
 	struct pollfd *polls; /* stop, the listeners, the clients */
-	unsigned count;
+	unsigned count, places;
+	int *spares; /* placeholders: with the clients' descriptors, places + FILES */
+	unsigned spare_count;
 	size_t output;	       /* bytes in all replies */
 	uint64_t paused_until; /* ms: accept failed for want of something */
 };
@@ -56,6 +65,27 @@ static uint64_t now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
+}
+
+/* Takes placeholders until each place has a descriptor again, as far as there are any. */
+static void spares_fill(struct admin *a)
+{
+	while (a->count + a->spare_count < a->places + FILES) {
+		int fd = fcntl(a->stop, F_DUPFD_CLOEXEC, 0);
+
+		if (fd < 0)
+			return;
+		a->spares[a->spare_count++] = fd;
+	}
+}
+
+/* Makes one descriptor free; another thread may be quicker to take it. False: there was none. */
+static bool spare_give_up(struct admin *a)
+{
+	if (!a->spare_count)
+		return false;
+	close(a->spares[--a->spare_count]);
+	return true;
 }
 
 static void reply_drop(struct admin *a, struct client *c)
@@ -75,6 +105,14 @@ static void client_close(struct admin *a, struct client *c)
 	free(c->head);
 	close(c->fd);
 	*c = a->clients[--a->count];
+	spares_fill(a);
+}
+
+static void client_enter(struct client *c, enum client_state state, uint64_t now, unsigned limit_ms)
+{
+	c->state = state;
+	c->since = now;
+	c->deadline = now + limit_ms;
 }
 
 /* Takes the answered request off the input; what is behind it is the next one. */
@@ -86,6 +124,17 @@ static void head_take(struct client *c, size_t len)
 		free(c->head);
 		c->head = NULL;
 	}
+}
+
+/* With a descriptor for what it opens. */
+static int answer(struct admin *a, struct span head, struct admin_reply *reply)
+{
+	bool gave = spare_give_up(a);
+	int rc = admin_answer(&a->config, head, reply);
+
+	if (gave)
+		spares_fill(a);
+	return rc;
 }
 
 /* Makes the answer to what was read, if that is a whole request. False: close. */
@@ -101,13 +150,12 @@ static bool client_answer(struct admin *a, struct client *c, uint64_t now)
 	else if (a->output > OUTPUT_MAX)
 		rc = admin_refuse(503, &c->reply);
 	else
-		rc = admin_answer(&a->config, SPAN(c->head, len), &c->reply);
+		rc = answer(a, SPAN(c->head, len), &c->reply);
 	if (rc < 0)
 		return false;
 	a->output += c->reply.capacity;
 	head_take(c, len ? len : c->head_len);
-	c->state = CLIENT_WRITING;
-	c->deadline = now + a->config.request_limit_ms;
+	client_enter(c, CLIENT_WRITING, now, a->config.request_limit_ms);
 	return true;
 }
 
@@ -124,8 +172,7 @@ static bool client_read(struct admin *a, struct client *c, uint64_t now)
 	if (n == 0)
 		return false;
 	if (c->state == CLIENT_IDLE)
-		c->deadline = now + a->config.request_limit_ms;
-	c->state = CLIENT_READING;
+		client_enter(c, CLIENT_READING, now, a->config.head_limit_ms);
 	c->head_len += (size_t)n;
 	return client_answer(a, c, now);
 }
@@ -139,14 +186,15 @@ static bool client_answered(struct admin *a, struct client *c, uint64_t now)
 	if (last) {
 		/* Closing with input unread would reset, and take the answer away again. */
 		shutdown(c->fd, SHUT_WR);
-		c->state = CLIENT_CLOSING;
-		c->deadline = now + LINGER_MS;
+		client_enter(c, CLIENT_CLOSING, now, LINGER_MS);
 		return true;
 	}
-	c->state = c->head_len ? CLIENT_READING : CLIENT_IDLE;
-	c->since = now;
-	c->deadline = now + (c->head_len ? a->config.request_limit_ms : a->config.idle_limit_ms);
-	return !c->head_len || client_answer(a, c, now);
+	if (!c->head_len) {
+		client_enter(c, CLIENT_IDLE, now, a->config.idle_limit_ms);
+		return true;
+	}
+	client_enter(c, CLIENT_READING, now, a->config.head_limit_ms);
+	return client_answer(a, c, now);
 }
 
 /* Writes what goes. False: close. */
@@ -158,6 +206,7 @@ static bool client_write(struct admin *a, struct client *c, uint64_t now)
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR;
 	r->start += (size_t)n;
+	c->since = now;
 	return r->start < r->end || client_answered(a, c, now);
 }
 
@@ -191,47 +240,103 @@ static bool client_step(struct admin *a, struct client *c, short events, uint64_
 	return false;
 }
 
-/* The client that has been idle the longest, or NULL. */
-static struct client *idlest(struct admin *a)
+static bool gives_way(const struct client *c, uint64_t now)
+{
+	return c->state != CLIENT_WRITING || now >= c->since + STALL_MS;
+}
+
+/* Who gives way to a client that comes, from loopback or not. NULL: nobody. */
+static struct client *victim(struct admin *a, bool local, uint64_t now)
 {
 	struct client *found = NULL;
 
 	for (unsigned i = 0; i < a->count; i++) {
 		struct client *c = &a->clients[i];
 
-		if (c->state == CLIENT_IDLE && (!found || c->since < found->since))
+		if ((c->local && !local) || !gives_way(c, now))
+			continue;
+		if (!found || c->state < found->state ||
+		    (c->state == found->state && c->since < found->since))
 			found = c;
 	}
 	return found;
 }
 
+static unsigned remote_count(const struct admin *a)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < a->count; i++)
+		count += !a->clients[i].local;
+	return count;
+}
+
 static bool may_accept(struct admin *a, uint64_t now)
 {
-	return now >= a->paused_until && (a->count < a->config.max_clients || idlest(a));
+	return now >= a->paused_until && (a->count < a->places || victim(a, true, now));
+}
+
+static bool is_loopback(const struct sockaddr_storage *peer)
+{
+	const struct sockaddr_in *four = (const void *)peer;
+	const struct sockaddr_in6 *six = (const void *)peer;
+
+	if (peer->ss_family == AF_INET6)
+		return IN6_IS_ADDR_LOOPBACK(&six->sin6_addr);
+	return peer->ss_family == AF_INET &&
+	       ntohl(four->sin_addr.s_addr) >> IN_CLASSA_NSHIFT == IN_LOOPBACKNET;
+}
+
+static bool out_of_descriptors(void)
+{
+	return errno == EMFILE || errno == ENFILE;
+}
+
+/* accept(2), if need be at the cost of placeholders. */
+static int accept_client(struct admin *a, int listener, bool *local)
+{
+	struct sockaddr_storage peer = { .ss_family = AF_UNSPEC };
+	int fd;
+
+	do {
+		socklen_t len = sizeof(peer);
+
+		fd = accept4(listener, (struct sockaddr *)&peer, &len,
+			     SOCK_NONBLOCK | SOCK_CLOEXEC);
+	} while (fd < 0 && out_of_descriptors() && spare_give_up(a));
+	*local = is_loopback(&peer);
+	return fd;
 }
 
 /* One connection: the others' turn comes with the next round. */
 static void accept_one(struct admin *a, int listener, uint64_t now)
 {
-	int fd;
+	struct client new = { .fd = -1 };
 
 	if (!may_accept(a, now))
 		return;
-	fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (fd < 0) {
-		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+	new.fd = accept_client(a, listener, &new.local);
+	if (new.fd < 0) {
+		if (out_of_descriptors() || errno == ENOBUFS || errno == ENOMEM)
 			a->paused_until = now + PAUSE_MS;
+		spares_fill(a);
 		return;
 	}
-	/* A probe must get through, though every place is taken by kept connections. */
-	if (a->count == a->config.max_clients)
-		client_close(a, idlest(a));
-	a->clients[a->count++] = (struct client){
-		.fd = fd,
-		.state = CLIENT_IDLE,
-		.deadline = now + a->config.request_limit_ms,
-		.since = now,
-	};
+	/* A probe must get through, though every place is taken. */
+	if (a->count == a->places || (!new.local &&remote_count(a) == a->config.max_clients)) {
+		struct client *old = victim(a, new.local, now);
+
+		if (!old) {
+			close(new.fd);
+			spares_fill(a);
+			return;
+		}
+		client_close(a, old);
+	}
+	client_enter(&new, CLIENT_IDLE, now, a->config.request_limit_ms);
+	a->clients[a->count++] = new;
+	if (a->count + a->spare_count > a->places + FILES)
+		spare_give_up(a);
 }
 
 static int poll_timeout(const struct admin *a, uint64_t now)
@@ -240,8 +345,14 @@ static int poll_timeout(const struct admin *a, uint64_t now)
 
 	if (a->paused_until > now)
 		next = a->paused_until;
-	for (unsigned i = 0; i < a->count; i++)
-		next = MIN(next, a->clients[i].deadline);
+	for (unsigned i = 0; i < a->count; i++) {
+		const struct client *c = &a->clients[i];
+
+		next = MIN(next, c->deadline);
+		/* With every place taken, others wait for this. */
+		if (a->count == a->places && !gives_way(c, now))
+			next = MIN(next, c->since + STALL_MS);
+	}
 	return next > now ? (int)(next - now) : 0;
 }
 
@@ -300,8 +411,11 @@ static void *admin_main(void *arg)
 
 static void admin_free(struct admin *a)
 {
+	while (spare_give_up(a)) {
+	}
 	if (a->stop >= 0)
 		close(a->stop);
+	free(a->spares);
 	free(a->clients);
 	free(a->polls);
 	free(a);
@@ -326,6 +440,18 @@ static int start_thread(struct admin *a)
 	return -rc;
 }
 
+/* Memory and descriptors for every place. */
+static bool reserve(struct admin *a)
+{
+	a->clients = calloc(a->places, sizeof(*a->clients));
+	a->polls = calloc(1 + ADMIN_LISTENERS + a->places, sizeof(*a->polls));
+	a->spares = calloc(a->places + FILES, sizeof(*a->spares));
+	if (!a->clients || !a->polls || !a->spares)
+		return false;
+	spares_fill(a);
+	return true;
+}
+
 int admin_start(const struct admin_config *config, struct admin **out, struct err *e)
 {
 	struct admin *a = calloc(1, sizeof(*a));
@@ -334,15 +460,18 @@ int admin_start(const struct admin_config *config, struct admin **out, struct er
 	if (!a)
 		return err_set(e, -ENOMEM, "out of memory for the admin server");
 	a->config = *config;
-	a->config.max_clients = config->max_clients ? config->max_clients : 64;
+	if (!config->max_clients) {
+		a->config.max_clients = 64;
+		a->config.local_clients = 8;
+	}
+	a->places = a->config.max_clients + a->config.local_clients;
+	a->config.head_limit_ms = config->head_limit_ms ? config->head_limit_ms : 2000;
 	a->config.request_limit_ms = config->request_limit_ms ? config->request_limit_ms : 10000;
 	a->config.idle_limit_ms = config->idle_limit_ms ? config->idle_limit_ms : 120000;
 	a->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	a->clients = calloc(a->config.max_clients, sizeof(*a->clients));
-	a->polls = calloc(1 + ADMIN_LISTENERS + a->config.max_clients, sizeof(*a->polls));
 	if (a->stop < 0)
 		rc = -errno;
-	else if (a->clients && a->polls)
+	else if (reserve(a))
 		rc = 0;
 	for (unsigned i = 0; rc == 0 && i < config->listener_count; i++) {
 		int flags = fcntl(config->listeners[i], F_GETFL);

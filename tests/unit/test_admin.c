@@ -11,13 +11,16 @@
 
 #include "admin.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 /* Long enough for any machine; no test waits for it when all is well. */
 #define PATIENCE_MS 20000
@@ -63,23 +66,18 @@ static int listen_on(int family, uint16_t *port)
 	return fd;
 }
 
-static void start(struct server *s, unsigned max_clients, unsigned request_ms, unsigned idle_ms,
-		  uint32_t series)
+static void start_with(struct server *s, const struct admin_config *limits, uint32_t series)
 {
 	struct metrics_config config = { .max_samples = 20000, .max_names = { 10, 10 } };
 	struct err e = ERR_INIT;
 	struct metrics_shard *shard;
-	struct admin_config admin = {
-		.listener_count = 2,
-		.max_clients = max_clients,
-		.request_limit_ms = request_ms,
-		.idle_limit_ms = idle_ms,
-		.not_ready = not_ready,
-		.process = process,
-		.ctx = s,
-	};
+	struct admin_config admin = *limits;
 
 	*s = (struct server){ .admin = NULL };
+	admin.listener_count = 2;
+	admin.not_ready = not_ready;
+	admin.process = process;
+	admin.ctx = s;
 	s->metrics = admin.metrics = metrics_new(&config, NULL);
 	assert_non_null(s->metrics);
 	shard = metrics_shard_new(s->metrics, NULL);
@@ -92,6 +90,18 @@ static void start(struct server *s, unsigned max_clients, unsigned request_ms, u
 	s->listeners[0] = admin.listeners[0] = listen_on(AF_INET, &s->ports[0]);
 	s->listeners[1] = admin.listeners[1] = listen_on(AF_INET6, &s->ports[1]);
 	assert_int_equal(admin_start(&admin, &s->admin, &e), 0);
+}
+
+static void start(struct server *s, unsigned max_clients, unsigned request_ms, unsigned idle_ms,
+		  uint32_t series)
+{
+	const struct admin_config limits = {
+		.max_clients = max_clients,
+		.request_limit_ms = request_ms,
+		.idle_limit_ms = idle_ms,
+	};
+
+	start_with(s, &limits, series);
 }
 
 static void stop(struct server *s)
@@ -352,6 +362,162 @@ static void test_idle_gives_way(void **state)
 	stop(&s);
 }
 
+/* Longer than anybody waits here: only another client can end such a one. */
+#define FOREVER_MS (10 * PATIENCE_MS)
+
+static void expect_live(const struct server *s)
+{
+	char *text = ask(s, AF_INET, "GET /live HTTP/1.1\r\n" CLOSE);
+
+	assert_non_null(strstr(text, "live"));
+	free(text);
+}
+
+/* Half requests give way, too, the oldest first; the others can still be completed. */
+static void test_halves_give_way(void **state)
+{
+	const struct admin_config limits = {
+		.max_clients = 3,
+		.head_limit_ms = FOREVER_MS,
+		.request_limit_ms = FOREVER_MS,
+	};
+	struct server s;
+	int half[3];
+	char *text;
+
+	(void)state;
+	start_with(&s, &limits, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(half); i++) {
+		half[i] = dial(&s, AF_INET);
+		say(half[i], "GET /live HTT");
+		poll(NULL, 0, 3);
+	}
+	expect_live(&s);
+	text = hear(half[0], SIZE_MAX);
+	assert_string_equal(text, "");
+	free(text);
+	say(half[2], "P/1.1\r\n" CLOSE);
+	text = hear(half[2], SIZE_MAX);
+	assert_non_null(strstr(text, "live"));
+	free(text);
+	for (size_t i = 0; i < ARRAY_SIZE(half); i++)
+		close(half[i]);
+	stop(&s);
+}
+
+/* The rest of a head has a limit of its own. */
+static void test_slow_head(void **state)
+{
+	const struct admin_config limits = { .head_limit_ms = 100, .request_limit_ms = FOREVER_MS };
+	struct server s;
+	int half;
+
+	(void)state;
+	start_with(&s, &limits, 0);
+	half = dial(&s, AF_INET);
+	say(half, "GET /live HTT");
+	free(hear(half, SIZE_MAX));
+	close(half);
+	stop(&s);
+}
+
+/* So do those who take nothing of their answers. */
+static void test_stalled_give_way(void **state)
+{
+	const struct admin_config limits = { .max_clients = 2, .request_limit_ms = FOREVER_MS };
+	int stalled[2], small = 4096;
+	struct server s;
+
+	(void)state;
+	start_with(&s, &limits, 900);
+	for (size_t i = 0; i < ARRAY_SIZE(stalled); i++) {
+		stalled[i] = dial(&s, AF_INET);
+		setsockopt(stalled[i], SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+		for (int n = 0; n < 20; n++)
+			say(stalled[i], "GET /metrics HTTP/1.1\r\n\r\n");
+		free(hear(stalled[i], 1));
+	}
+	expect_live(&s);
+	for (size_t i = 0; i < ARRAY_SIZE(stalled); i++)
+		close(stalled[i]);
+	stop(&s);
+}
+
+/* Takes every descriptor there is; returns how many. */
+static size_t take_descriptors(int *taken, size_t max)
+{
+	size_t count = 0;
+
+	while (count < max && (taken[count] = dup(0)) >= 0)
+		count++;
+	assert_in_range(count, 1, max - 1);
+	assert_int_equal(errno, EMFILE);
+	return count;
+}
+
+static size_t open_descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	size_t count = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		count++;
+	closedir(dir);
+	return count;
+}
+
+/* Flows have used all descriptors but those that are kept: all places are still there. */
+static void test_out_of_descriptors(void **state)
+{
+	const struct admin_config limits = { .max_clients = 4, .head_limit_ms = FOREVER_MS };
+	struct rlimit before, few;
+	struct server s;
+	int taken[512], clients[4];
+	struct sockaddr_in to = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	size_t count, kept;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few = before;
+	few.rlim_cur = ARRAY_SIZE(taken) / 2;
+	start_with(&s, &limits, 3);
+	to.sin_port = htons(s.ports[0]);
+	kept = open_descriptors();
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	for (int round = 0; round < 2; round++) {
+		for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
+			clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		count = take_descriptors(taken, ARRAY_SIZE(taken));
+		for (size_t i = 0; i < ARRAY_SIZE(clients); i++) {
+			assert_int_equal(connect(clients[i], (struct sockaddr *)&to, sizeof(to)),
+					 0);
+			say(clients[i], "GET /live HTTP/1.1\r\n\r\nGET /live");
+			free(hear(clients[i], 20));
+		}
+		for (size_t i = 0; i < ARRAY_SIZE(clients); i++) {
+			char *text;
+
+			say(clients[i], " HTTP/1.1\r\n\r\nGET /metrics HTTP/1.1\r\n" CLOSE);
+			text = hear(clients[i], SIZE_MAX);
+			assert_non_null(strstr(text, "\nsluice_connections_used 42\n"));
+			assert_null(strstr(text, "\nprocess_resident_memory_bytes 0\n"));
+			free(text);
+		}
+		for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
+			close(clients[i]);
+		while (count)
+			close(taken[--count]);
+		/* Each place has its placeholder again. */
+		for (int ms = 0; open_descriptors() != kept && ms < PATIENCE_MS; ms++)
+			poll(NULL, 0, 1);
+		assert_int_equal(open_descriptors(), kept);
+	}
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	stop(&s);
+}
+
 static void test_stop_with_clients(void **state)
 {
 	struct server s;
@@ -377,6 +543,8 @@ int main(void)
 		cmocka_unit_test(test_answers),		  cmocka_unit_test(test_garbage),
 		cmocka_unit_test(test_kept_connection),	  cmocka_unit_test(test_slow_reader),
 		cmocka_unit_test(test_slow_writer),	  cmocka_unit_test(test_idle_gives_way),
+		cmocka_unit_test(test_halves_give_way),	  cmocka_unit_test(test_slow_head),
+		cmocka_unit_test(test_stalled_give_way),  cmocka_unit_test(test_out_of_descriptors),
 		cmocka_unit_test(test_stop_with_clients),
 	};
 

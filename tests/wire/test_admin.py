@@ -85,19 +85,42 @@ def test_a_request_in_pieces(admin):
         assert s.recv(1000).startswith(b"HTTP/1.1 200")
 
 
-def test_silent_clients_block_nobody(admin):
-    silent = []
+# Three times as many as there are places for: the last would wait for all their time limits.
+MANY = 200
+
+
+def half_requests(world, netns, address):
+    """As many clients as MANY, none of which says all that it has to."""
+    for _ in range(MANY):
+        s = world.keep(netns.socket())
+        s.connect((address, 9901))
+        s.sendall(b"GET /metr")
+
+
+@pytest.mark.parametrize("where", ["pod", "client"])
+def test_silent_clients_block_nobody(world, admin, where):
+    half_requests(world, getattr(world, where), POD[4] if where == "client" else "127.0.0.1")
+    assert admin.get("/live")[0] == 200
+    assert admin.get("/metrics")[0] == 200
+    c = http_connection(world.client, POD[4], 9901)
+    c.request("GET", "/ready")
+    assert c.getresponse().status == 200
+    c.close()
+
+
+def test_loopback_keeps_its_places(world, admin):
+    """However many others come: a probe's kept connection is not what goes."""
+    kept = [http_connection(admin.netns, "127.0.0.1", 9901) for _ in range(8)]
     try:
-        for _ in range(50):
-            s = admin.netns.socket()
-            silent.append(s)
-            s.connect(("127.0.0.1", 9901))
-            s.sendall(b"GET /metr")
-        assert admin.get("/live")[0] == 200
-        assert admin.get("/metrics")[0] == 200
+        for _ in range(2):
+            for c in kept:
+                c.request("GET", "/live")
+                answer = c.getresponse()
+                assert answer.status == 200 and answer.read()
+            half_requests(world, world.client, POD[4])
     finally:
-        for s in silent:
-            s.close()
+        for c in kept:
+            c.close()
 
 
 def test_the_admin_port_is_counted_nowhere(admin):
