@@ -8,6 +8,10 @@
  *   told	     an exchange, or a call if it was gRPC's; and forgotten.
  *
  * The request's own end alone changes nothing: an answer is what it waits for.
+ *
+ * Clients open streams in the order of their ids, each but once (RFC 9113 sect. 5.1.1): a list in
+ * that order only grows at its end, and can be searched by halves. There are no ids that a client
+ * could choose to make it slow, as it could with a hash.
  */
 #ifndef SLUICE_HTTP2_STREAM_H
 #define SLUICE_HTTP2_STREAM_H
@@ -32,13 +36,14 @@ struct http2_head {
 };
 
 struct http2_stream {
-	uint32_t id; /* 0: this place is free */
+	uint32_t id;
 	uint32_t timeout;
 	uint16_t status;    /* of the final response; 0: none yet */
 	uint8_t method;	    /* enum http_method */
 	uint8_t rpc_status; /* enum rpc_status */
 	bool grpc;
 	bool done[WAY_COUNT]; /* that way's END_STREAM was seen */
+	bool gone;	      /* told; only the place is left */
 	uint64_t started, first_byte, ended;
 	uint64_t bytes[WAY_COUNT]; /* of content, without padding */
 	struct hpack_text *path, *host;
@@ -48,12 +53,13 @@ struct http2_stream {
 struct http2_streams {
 	const struct observer_sink *sink;
 	void *ctx;
-	struct http2_stream *slots; /* a hash table by id, open addressing; NULL: no streams */
+	struct http2_stream *slots; /* by id; NULL: no streams */
 	uint32_t last_id;	    /* the highest that the client opened */
 	uint32_t goaway_id;	    /* the server takes none beyond it */
 	uint64_t server_ended;	    /* the server's FIN, or 0 */
-	uint16_t count, capacity;
-	bool told; /* the flow's protocol */
+	uint16_t count;		    /* of streams */
+	uint16_t used, capacity;    /* of slots */
+	bool told;		    /* the flow's protocol */
 };
 
 void http2_streams_init(struct http2_streams *t, const struct observer_sink *sink, void *ctx);

@@ -5,7 +5,7 @@
 #include "http1_parse.h"
 #include "observer.h"
 
-/* Places of the table at first; a table of up to KEEP outlives its last stream. */
+/* Places at first; up to KEEP of them outlive the last stream. */
 #define SLOTS_FIRST 4u
 #define SLOTS_KEEP  8u
 
@@ -16,49 +16,67 @@ void http2_streams_init(struct http2_streams *t, const struct observer_sink *sin
 	*t = (struct http2_streams){ .sink = sink, .ctx = ctx, .goaway_id = UINT32_MAX };
 }
 
-/* Clients count up by two, so their streams lie side by side. */
-static unsigned home_of(const struct http2_streams *t, uint32_t id)
+/* The first place whose stream is @id or a later one. */
+static unsigned place_of(const struct http2_streams *t, uint32_t id)
 {
-	return (id >> 1) & (t->capacity - 1u);
+	unsigned from = 0, to = t->used;
+
+	while (from < to) {
+		unsigned middle = from + (to - from) / 2;
+
+		if (t->slots[middle].id < id)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return from;
 }
 
 static struct http2_stream *find(const struct http2_streams *t, uint32_t id)
 {
-	if (!t->count || !id)
+	uint32_t behind;
+	unsigned i;
+
+	if (!t->used || id > t->slots[t->used - 1].id)
 		return NULL;
-	for (unsigned i = home_of(t, id); t->slots[i].id; i = (i + 1) & (t->capacity - 1u)) {
-		if (t->slots[i].id == id)
-			return &t->slots[i];
-	}
-	return NULL;
+	/* Clients count up by two: it is that many places before the last, if none were taken out.
+	 */
+	behind = (t->slots[t->used - 1].id - id) / 2;
+	i = t->used - 1u - behind;
+	if (behind >= t->used || t->slots[i].id != id)
+		i = place_of(t, id);
+	return t->slots[i].id == id && !t->slots[i].gone ? &t->slots[i] : NULL;
 }
 
-static void place(struct http2_streams *t, const struct http2_stream *s)
+/* Takes out the places of streams that are gone. */
+static void compact(struct http2_streams *t)
 {
-	unsigned i = home_of(t, s->id);
+	unsigned kept = 0;
 
-	while (t->slots[i].id)
-		i = (i + 1) & (t->capacity - 1u);
-	t->slots[i] = *s;
+	for (unsigned i = 0; i < t->used; i++) {
+		if (!t->slots[i].gone)
+			t->slots[kept++] = t->slots[i];
+	}
+	t->used = (uint16_t)kept;
 }
 
-/* At most three quarters are filled, so that every search ends soon. */
+/* One more place: a quarter gone is worth the moving, so that a stream costs few moves in all. */
 static bool make_room(struct http2_streams *t)
 {
-	struct http2_streams grown = *t;
+	unsigned capacity = t->capacity ? 2u * t->capacity : SLOTS_FIRST;
+	struct http2_stream *grown;
 
-	if (4u * (t->count + 1u) <= 3u * t->capacity)
+	if (t->used < t->capacity)
 		return true;
-	grown.capacity = (uint16_t)(t->capacity ? 2u * t->capacity : SLOTS_FIRST);
-	grown.slots = calloc(grown.capacity, sizeof(*grown.slots));
-	if (!grown.slots)
-		return false;
-	for (unsigned i = 0; i < t->capacity; i++) {
-		if (t->slots[i].id)
-			place(&grown, &t->slots[i]);
+	if (t->capacity && 4u * t->count <= 3u * t->capacity) {
+		compact(t);
+		return true;
 	}
-	free(t->slots);
-	*t = grown;
+	grown = realloc(t->slots, capacity * sizeof(*grown));
+	if (!grown)
+		return false;
+	t->slots = grown;
+	t->capacity = (uint16_t)capacity;
 	return true;
 }
 
@@ -66,26 +84,19 @@ static void free_slots(struct http2_streams *t)
 {
 	free(t->slots);
 	t->slots = NULL;
-	t->capacity = 0;
+	t->capacity = t->used = 0;
 }
 
-/* Forgets a stream; those behind it that it kept from their place move up. */
+/* Its place stays, unless there is none behind it. */
 static void forget(struct http2_streams *t, struct http2_stream *s)
 {
-	unsigned mask = t->capacity - 1u, hole = (unsigned)(s - t->slots);
-
 	hpack_text_unref(s->path);
 	hpack_text_unref(s->host);
-	for (unsigned i = (hole + 1) & mask; t->slots[i].id; i = (i + 1) & mask) {
-		unsigned from_home = (i - home_of(t, t->slots[i].id)) & mask;
-
-		if (from_home >= ((i - hole) & mask)) {
-			t->slots[hole] = t->slots[i];
-			hole = i;
-		}
-	}
-	t->slots[hole].id = 0;
-	if (--t->count == 0 && t->capacity > SLOTS_KEEP)
+	s->gone = true;
+	t->count--;
+	while (t->used && t->slots[t->used - 1].gone)
+		t->used--;
+	if (!t->used && t->capacity > SLOTS_KEEP)
 		free_slots(t);
 }
 
@@ -155,13 +166,14 @@ static void tell_protocol(struct http2_streams *t, bool grpc)
 	t->sink->protocol(t->ctx, grpc ? PROTOCOL_GRPC : PROTOCOL_HTTP2);
 }
 
+/* The latest stream that there was. NULL without memory. */
 static struct http2_stream *add(struct http2_streams *t, const struct http2_stream *s)
 {
 	if (!make_room(t))
 		return NULL;
-	place(t, s);
 	t->count++;
-	return find(t, s->id);
+	t->slots[t->used] = *s;
+	return &t->slots[t->used++];
 }
 
 /* A new request. NULL: lost, for the reason @why. */
@@ -343,9 +355,9 @@ void http2_streams_reset(struct http2_streams *t, enum way way, uint32_t id, uin
 void http2_streams_goaway(struct http2_streams *t, uint32_t last_id, uint64_t now)
 {
 	t->goaway_id = MIN(t->goaway_id, last_id);
-	/* Forgetting a stream moves only streams behind it, into its place too. */
-	for (unsigned i = 0; i < t->capacity; i++) {
-		while (t->capacity && t->slots[i].id > t->goaway_id)
+	/* Telling of a stream moves none, but there may be no places afterwards. */
+	for (unsigned i = place_of(t, t->goaway_id + 1); i < t->used; i++) {
+		if (!t->slots[i].gone)
 			tell(t, &t->slots[i], ERROR_NO_RESPONSE, now);
 	}
 }
@@ -353,40 +365,40 @@ void http2_streams_goaway(struct http2_streams *t, uint32_t last_id, uint64_t no
 void http2_streams_close(struct http2_streams *t, bool cancelled, uint64_t now)
 {
 	tell_protocol(t, false);
-	for (unsigned i = 0; i < t->capacity; i++) {
-		while (t->capacity && t->slots[i].id) {
-			struct http2_stream *s = &t->slots[i];
-			uint64_t ended = now;
+	for (unsigned i = 0; i < t->used; i++) {
+		struct http2_stream *s = &t->slots[i];
+		uint64_t ended = now;
 
-			if (t->server_ended && s->started <= t->server_ended)
-				ended = t->server_ended;
-			if (s->done[WAY_TO_CLIENT])
-				tell(t, s, ERROR_NONE, s->ended);
-			else
-				tell(t, s,
-				     cancelled	 ? ERROR_CANCELLED
-				     : s->status ? ERROR_RESET
-						 : ERROR_NO_RESPONSE,
-				     ended);
-		}
+		if (s->gone)
+			continue;
+		if (t->server_ended && s->started <= t->server_ended)
+			ended = t->server_ended;
+		if (s->done[WAY_TO_CLIENT])
+			tell(t, s, ERROR_NONE, s->ended);
+		else
+			tell(t, s,
+			     cancelled	 ? ERROR_CANCELLED
+			     : s->status ? ERROR_RESET
+					 : ERROR_NO_RESPONSE,
+			     ended);
 	}
 	free_slots(t);
 }
 
 void http2_streams_lost(struct http2_streams *t)
 {
-	for (unsigned i = 0; i < t->capacity; i++) {
-		while (t->capacity && t->slots[i].id) {
-			struct http2_stream *s = &t->slots[i];
+	for (unsigned i = 0; i < t->used; i++) {
+		struct http2_stream *s = &t->slots[i];
 
-			if (s->done[WAY_TO_CLIENT]) {
-				tell(t, s, ERROR_NONE, s->ended);
-				continue;
-			}
-			if (!s->grpc)
-				t->sink->active(t->ctx, (enum http_method)s->method, -1);
-			forget(t, s);
+		if (s->gone)
+			continue;
+		if (s->done[WAY_TO_CLIENT]) {
+			tell(t, s, ERROR_NONE, s->ended);
+			continue;
 		}
+		if (!s->grpc)
+			t->sink->active(t->ctx, (enum http_method)s->method, -1);
+		forget(t, s);
 	}
 	free_slots(t);
 }

@@ -244,6 +244,81 @@ static void test_streams(void **state)
 	events_fini(&v);
 }
 
+struct open_stream {
+	uint32_t id;
+	unsigned bytes; /* of its request: one more than the one before it had */
+};
+
+static unsigned random_number(void)
+{
+	static uint32_t state = 1;
+
+	state = state * 1664525 + 1013904223;
+	return state >> 16;
+}
+
+/* Opens a stream later than @last. */
+static struct open_stream open_after(struct observer *o, struct open_stream last)
+{
+	struct open_stream s = { last.id + 2 + 2 * (random_number() % 20000), last.bytes + 1 };
+	char line[64];
+
+	snprintf(line, sizeof(line), "> H %u :method=PUT\n> D %u %u\n", s.id, s.id, s.bytes);
+	at(o, 2, line);
+	return s;
+}
+
+/*
+ * Streams of ids far apart, ended in an order that is none while others begin: each is found, and
+ * what a GOAWAY ends is told in the order in which it began.
+ */
+static void test_far_apart(void **state)
+{
+	struct open_stream open[300], last = { 1, 0 };
+	struct events v = { 0 };
+	struct observer o;
+	unsigned left = 0;
+	uint32_t goaway;
+	char line[64];
+
+	(void)state;
+	observer_init(&o, &events_sink, &v, false);
+	at(&o, 1, BEGIN);
+	for (size_t i = 0; i < ARRAY_SIZE(open); i++)
+		last = open[i] = open_after(&o, last);
+	for (unsigned round = 0; round < 5000; round++) {
+		size_t i = random_number() % ARRAY_SIZE(open);
+
+		snprintf(line, sizeof(line), "< R %u 7\n< R %u 7\n", open[i].id, open[i].id);
+		at(&o, 3, line);
+		assert_int_equal(v.last.request_body, open[i].bytes);
+		assert_int_equal(v.active, ARRAY_SIZE(open) - 1);
+		last = open[i] = open_after(&o, last);
+	}
+	assert_int_equal(count_of(&v, " reset\n"), 5000);
+	assert_true(http2_memory(o.http2) < 2 * ARRAY_SIZE(open) * 136);
+	v.len = 0;
+	goaway = last.id - last.id / 32;
+	snprintf(line, sizeof(line), "< G %u\n", goaway);
+	at(&o, 4, line);
+	at(&o, 4, line);
+	for (size_t i = 0; i < ARRAY_SIZE(open); i++)
+		left += open[i].id <= goaway;
+	assert_in_range(left, 1, ARRAY_SIZE(open) - 1);
+	assert_int_equal(v.active, left);
+	assert_int_equal(count_of(&v, " no_response\n"), ARRAY_SIZE(open) - left);
+	last.bytes = 0;
+	for (const char *text = v.text; (text = strstr(text, "req=")); text++) {
+		unsigned bytes = (unsigned)strtoul(text + 4, NULL, 10);
+
+		assert_true(bytes > last.bytes);
+		last.bytes = bytes;
+	}
+	observer_fini(&o, 5);
+	assert_int_equal(v.active, 0);
+	events_fini(&v);
+}
+
 /* Both tables as full as they get, with texts, and no stream open: what an idle flow costs. */
 static void test_idle_memory(void **state)
 {
@@ -329,10 +404,10 @@ static void test_floods(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cases),	    cmocka_unit_test(test_times),
-		cmocka_unit_test(test_deadline),    cmocka_unit_test(test_rapid_reset),
-		cmocka_unit_test(test_streams),	    cmocka_unit_test(test_floods),
-		cmocka_unit_test(test_idle_memory),
+		cmocka_unit_test(test_cases),	 cmocka_unit_test(test_times),
+		cmocka_unit_test(test_deadline), cmocka_unit_test(test_rapid_reset),
+		cmocka_unit_test(test_streams),	 cmocka_unit_test(test_far_apart),
+		cmocka_unit_test(test_floods),	 cmocka_unit_test(test_idle_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
