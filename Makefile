@@ -149,6 +149,8 @@ $(unit-programs): $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o
 	$(Q)$(CC) $(all-cflags) $(all-ldflags) -o $@ $^ -lcmocka $(libraries-libs) -pthread $(LDLIBS)
 $(unit-names:%=$(BUILD)/obj/tests/unit/%.o): | deps-test
 $(unit-sluice:%=$(BUILD)/unit/%): $(BUILD)/libsluice.a
+# Its calloc() may fail.
+$(BUILD)/unit/test_metrics: all-ldflags += -Wl,--wrap=calloc
 $(unit-proxy:%=$(BUILD)/unit/%): $(BUILD)/libproxy.a
 $(unit-programs): $(BUILD)/libcommon.a
 

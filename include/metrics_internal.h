@@ -79,6 +79,8 @@ struct metric_part {
 
 /* key.reserved: 1 in the series that takes what the budget refused. */
 #define KEY_OVERFLOW 1
+/* In a shard's list of keys that the budget refused. */
+#define KEY_REFUSED 2
 
 /* A series of the process: what is printed as one. */
 struct metric_series {

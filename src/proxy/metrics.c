@@ -8,6 +8,9 @@
 #define SLAB_SIZE 4096u
 #define SLAB_LINE 64u
 
+/* How many keys over the budget a thread knows without asking: 24 KiB, once there is one. */
+#define REFUSED_MAX 1024u
+
 struct slab {
 	struct slab *next;
 	size_t used;
@@ -24,6 +27,7 @@ struct metrics_shard {
 	uint32_t capacity, count;
 	struct slab *slab;
 	struct metrics_shard *next;
+	struct metric_key *refused;  /* REFUSED_MAX by hash, or NULL: the last that was, of each */
 	struct metric_part spare[2]; /* a value and a histogram for when memory is out */
 };
 
@@ -147,6 +151,7 @@ static void shard_free(struct metrics_shard *s)
 		free(slab);
 	}
 	free(s->table);
+	free(s->refused);
 	free(s);
 }
 
@@ -286,9 +291,37 @@ static bool series_reserve(struct metrics *m)
 	return true;
 }
 
-/* The series of @key, made and published on first use. NULL: over the budget, or no memory. */
+/* As it is written down among the refused: never all zero. */
+static struct metric_key refused_key(const struct metric_key *key)
+{
+	struct metric_key refused = *key;
+
+	refused.reserved = KEY_REFUSED;
+	return refused;
+}
+
+/* Samples are never given back: what was refused once always is. */
+static bool was_refused(const struct metrics_shard *s, const struct metric_key *key, uint32_t hash)
+{
+	struct metric_key refused = refused_key(key);
+
+	return s->refused && key_eq(&s->refused[hash % REFUSED_MAX], &refused);
+}
+
+static void remember_refused(struct metrics_shard *s, const struct metric_key *key, uint32_t hash)
+{
+	if (!s->refused)
+		s->refused = calloc(REFUSED_MAX, sizeof(*s->refused));
+	if (s->refused)
+		s->refused[hash % REFUSED_MAX] = refused_key(key);
+}
+
+/*
+ * The series of @key, made and published on first use. NULL: over the budget (@refused), or no
+ * memory.
+ */
 static struct metric_series *series_get(struct metrics *m, const struct metric_key *key,
-					uint32_t hash)
+					uint32_t hash, bool *refused)
 {
 	uint32_t lines = lines_of((enum metric)key->metric);
 	struct metric_series **slot, *x;
@@ -298,14 +331,12 @@ static struct metric_series *series_get(struct metrics *m, const struct metric_k
 	slot = series_slot(m->table, m->table_capacity, key, hash);
 	if (*slot)
 		return *slot;
-	if (key->reserved != KEY_OVERFLOW) {
-		if (m->samples + lines > m->samples_max)
-			return NULL;
-		m->samples += lines;
-	}
-	x = calloc(1, sizeof(*x));
+	*refused = key->reserved != KEY_OVERFLOW && m->samples + lines > m->samples_max;
+	x = *refused ? NULL : calloc(1, sizeof(*x));
 	if (!x)
 		return NULL;
+	if (key->reserved != KEY_OVERFLOW)
+		m->samples += lines;
 	x->key = *key;
 	x->hash = hash;
 	*slot = x;
@@ -326,9 +357,10 @@ static struct metric_part *part_make(struct metrics_shard *s, const struct metri
 	struct metrics *m = s->metrics;
 	struct metric_part *part = NULL;
 	struct metric_series *x;
+	bool refused = false;
 
 	pthread_mutex_lock(&m->lock);
-	x = series_get(m, key, hash);
+	x = series_get(m, key, hash, &refused);
 	if (x && shard_reserve(s)) {
 		part = slab_take(s, info->type == METRIC_HISTOGRAM
 					    ? sizeof(*part)
@@ -344,13 +376,10 @@ static struct metric_part *part_make(struct metrics_shard *s, const struct metri
 		atomic_store_explicit(&x->parts, part, memory_order_release);
 		shard_put(s->table, s->capacity, part);
 		s->count++;
-	} else if (key->reserved != KEY_OVERFLOW) {
-		uint64_t was =
-			atomic_load_explicit(&m->overflowed[key->metric], memory_order_relaxed);
-
-		atomic_store_explicit(&m->overflowed[key->metric], was + 1, memory_order_relaxed);
 	}
 	pthread_mutex_unlock(&m->lock);
+	if (refused)
+		remember_refused(s, key, hash);
 	return part;
 }
 
@@ -359,11 +388,12 @@ static struct metric_part *part_miss(struct metrics_shard *s, const struct metri
 				     uint32_t hash)
 {
 	bool histogram = metric_infos[key->metric].type == METRIC_HISTOGRAM;
-	struct metric_part *part = part_make(s, key, hash);
+	struct metric_part *part = was_refused(s, key, hash) ? NULL : part_make(s, key, hash);
 	struct metric_key other;
 
 	if (part)
 		return part;
+	atomic_fetch_add_explicit(&s->metrics->overflowed[key->metric], 1, memory_order_relaxed);
 	other = overflow_key(key);
 	hash = key_hash(&other);
 	part = shard_find(s, &other, hash);

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "exposition.h"
+#include "metrics_internal.h"
 
 #include <pthread.h>
 
@@ -168,6 +169,90 @@ static void test_overflow(void **state)
 	metrics_free(m);
 }
 
+/* What a thread counts. */
+struct counting {
+	struct metrics_shard *shard;
+	struct metric_key key;
+};
+
+static void *count_once(void *arg)
+{
+	const struct counting *c = arg;
+
+	count(c->shard, c->key, 1);
+	return NULL;
+}
+
+/* A key that was refused once costs no lock of the process any more. */
+static void test_refused_without_lock(void **state)
+{
+	struct metrics *m = fresh(0, 0, 0);
+	struct counting c = { shard(m), opened(DIRECTION_INBOUND, 80) };
+	struct metrics_shard *other = shard(m);
+	struct timespec patience;
+	struct exposition x;
+	pthread_t thread;
+
+	(void)state;
+	count(c.shard, c.key, 1);
+	clock_gettime(CLOCK_REALTIME, &patience);
+	patience.tv_sec += 20;
+	pthread_mutex_lock(&m->lock);
+	assert_int_equal(pthread_create(&thread, NULL, count_once, &c), 0);
+	assert_int_equal(pthread_timedjoin_np(thread, NULL, &patience), 0);
+	pthread_mutex_unlock(&m->lock);
+	/* Others that fall on its place in whatever list there is, and other threads: all count. */
+	for (unsigned port = 81; port < 3000; port++)
+		count(c.shard, opened(DIRECTION_INBOUND, (uint16_t)port), 1);
+	count(other, c.key, 1);
+	count(c.shard, c.key, 1);
+	exposition_read(&x, m, &process);
+	assert_true(exposition_sum(&x, "sluice_connections_opened_total") == 2 + 2919 + 2);
+	assert_true(exposition_value(&x, "sluice_series_overflow_total{metric=\""
+					 "sluice_connections_opened_total\"}") == 2 + 2919 + 2);
+	exposition_fini(&x);
+	metrics_free(m);
+}
+
+/* How many calls of calloc() are good, from now on; negative: all. */
+static int callocs_left = -1;
+
+void *__real_calloc(size_t number, size_t size);
+void *__wrap_calloc(size_t number, size_t size);
+
+/* The linker leads calls of the code under test here (-Wl,--wrap=calloc). */
+void *__wrap_calloc(size_t number, size_t size)
+{
+	if (callocs_left == 0)
+		return NULL;
+	callocs_left -= callocs_left > 0;
+	return __real_calloc(number, size);
+}
+
+/* A series that there was no memory for has spent nothing. */
+static void test_no_memory(void **state)
+{
+	struct metrics *m = fresh(1000, 10, 10);
+	struct metrics_shard *s = shard(m);
+	struct exposition x;
+	uint32_t spent;
+
+	(void)state;
+	count(s, opened(DIRECTION_INBOUND, 1), 1);
+	spent = m->samples;
+	callocs_left = 0;
+	for (unsigned i = 0; i < 2000; i++)
+		count(s, opened(DIRECTION_INBOUND, 2), 1);
+	callocs_left = -1;
+	assert_int_equal(m->samples, spent);
+	count(s, opened(DIRECTION_INBOUND, 2), 5);
+	exposition_read(&x, m, &process);
+	assert_true(exposition_value(&x, "sluice_connections_opened_total{direction=\"inbound\","
+					 "server_port=\"2\"}") == 5);
+	exposition_fini(&x);
+	metrics_free(m);
+}
+
 static void test_no_budget_at_all(void **state)
 {
 	struct metrics *m = fresh(0, 0, 0);
@@ -290,9 +375,14 @@ static void test_scrape_beside_writers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_series_stay), cmocka_unit_test(test_shards_add_up),
-		cmocka_unit_test(test_overflow),    cmocka_unit_test(test_no_budget_at_all),
-		cmocka_unit_test(test_names),	    cmocka_unit_test(test_scrape_beside_writers),
+		cmocka_unit_test(test_series_stay),
+		cmocka_unit_test(test_shards_add_up),
+		cmocka_unit_test(test_overflow),
+		cmocka_unit_test(test_no_budget_at_all),
+		cmocka_unit_test(test_refused_without_lock),
+		cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_scrape_beside_writers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
