@@ -143,6 +143,16 @@ struct request {
 	int failed; /* the callback's; answers are still read to the end */
 };
 
+/* What ended a dump: 0, or why it is not complete (netlink_dump_done() of the kernel). */
+static int dump_code(const struct nlmsghdr *nlh)
+{
+	int code = 0;
+
+	if (mnl_nlmsg_get_payload_len(nlh) >= sizeof(code))
+		memcpy(&code, mnl_nlmsg_get_payload(nlh), sizeof(code));
+	return MIN(code, 0);
+}
+
 static int request_answer(const struct nlmsghdr *nlh, void *data)
 {
 	struct request *r = data;
@@ -155,6 +165,7 @@ static int request_answer(const struct nlmsghdr *nlh, void *data)
 		r->code = nl_refusal_parse(nlh).code;
 		r->done = true;
 	} else if (nlh->nlmsg_type == NLMSG_DONE) {
+		r->code = dump_code(nlh);
 		r->done = true;
 	} else if (nlh->nlmsg_type >= NLMSG_MIN_TYPE && r->cb && !r->interrupted && !r->failed) {
 		r->failed = r->cb(nlh, r->data);
