@@ -47,7 +47,7 @@ proxy := admin admin_http flow grpc heartbeat hpack hpack_huffman hpack_table ht
 # Unit test programs, by what they are linked with.
 unit-common := test_addr test_interval test_options test_parse test_protocol
 unit-sluice := test_compare test_config test_encode test_encode_xt test_explain test_lower \
-	test_plan test_status
+	test_plan test_sock_destroy test_status
 unit-proxy := test_admin test_grpc test_hpack test_http1 test_http1_parse test_http2 test_metrics \
 	test_metrics_text test_sniff test_tls_hello test_upstream
 fuzz := fuzz_hpack fuzz_http1 fuzz_http2 fuzz_observer fuzz_parse fuzz_tls_hello
@@ -149,8 +149,9 @@ $(unit-programs): $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o
 	$(Q)$(CC) $(all-cflags) $(all-ldflags) -o $@ $^ -lcmocka $(libraries-libs) -pthread $(LDLIBS)
 $(unit-names:%=$(BUILD)/obj/tests/unit/%.o): | deps-test
 $(unit-sluice:%=$(BUILD)/unit/%): $(BUILD)/libsluice.a
-# Its calloc() may fail.
+# Where a test stands in for what the code under test calls.
 $(BUILD)/unit/test_metrics: all-ldflags += -Wl,--wrap=calloc
+$(BUILD)/unit/test_sock_destroy: all-ldflags += -Wl,--wrap=nl_socket_request
 $(unit-proxy:%=$(BUILD)/unit/%): $(BUILD)/libproxy.a
 $(unit-programs): $(BUILD)/libcommon.a
 

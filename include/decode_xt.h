@@ -22,7 +22,10 @@ const char *decode_xt(const struct xtable *t, const struct xtable_rule *r,
 bool decode_xt_redirect(const struct xtable *t, const struct xtable_rule *r, uint16_t *first,
 			uint16_t *last);
 
-/* Where redirected connections arrive, read off the rules; members that no rule sets stay. */
+/*
+ * Where redirected connections arrive, and who the proxy is, read off the rules; members that no
+ * rule sets stay.
+ */
 void decode_xt_ports(const struct xtable *t, struct plan_ports *ports);
 
 /*

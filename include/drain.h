@@ -17,4 +17,8 @@ int drain_wait(const struct plan_ports *ports, uint32_t ms, struct err *e);
  */
 int drain_connections(const struct plan_ports *ports, struct backend_removed *done, struct err *e);
 
+/* For errors of a removal that came so far and can neither go on nor go back. */
+#define DRAIN_LEFT \
+	"rules which match nothing are left ('sluice remove', run again, takes them out), because"
+
 #endif

@@ -235,16 +235,23 @@ struct plan {
 /* 0 or -ENOMEM. @c is frozen. The plan is the caller's to finish, also after a failure. */
 int plan_build(struct plan *p, const struct config *c, struct err *e);
 
+#define PLAN_PROXIES_MAX 4
+
 /* Where redirected connections arrive, in host order; 0: nowhere. */
 struct plan_ports {
 	uint16_t inbound_first, inbound_last;
 	uint16_t outbound_first, outbound_last;
-	bool tproxy; /* inbound connections keep their addresses */
+	bool tproxy;				    /* inbound connections keep their addresses */
+	struct u32_range proxies[PLAN_PROXIES_MAX]; /* uids that are not redirected themselves */
+	unsigned proxy_count;
 };
 
 /* Adds what a rule redirects to; of two rules, the range that takes in both. */
 void plan_ports_inbound(struct plan_ports *ports, uint16_t first, uint16_t last);
 void plan_ports_outbound(struct plan_ports *ports, uint16_t first, uint16_t last);
+
+/* Adds uids; what there is no room for widens the last range. */
+void plan_ports_proxies(struct plan_ports *ports, uint32_t first, uint32_t last);
 
 /*
  * What `remove` leaves for a moment: one rule per direction that matches nothing. With the last

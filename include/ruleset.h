@@ -84,7 +84,10 @@ uint32_t ruleset_free_generation(const struct ruleset *r);
 /* "out-port-excl": the comment of a rule, "" without one. Returns @text, cut at @size. */
 const char *ruleset_rule_comment(const struct nftnl_rule *rule, char *text, size_t size);
 
-/* Where redirects and anchors lead, read off the rules themselves, whatever today's options say. */
+/*
+ * Where redirects and anchors lead, and who the proxy is, read off the rules themselves, whatever
+ * today's options say.
+ */
 struct plan_ports ruleset_redirect_ports(const struct ruleset *r);
 
 /*

@@ -4,16 +4,26 @@
 #define SLUICE_SOCK_DESTROY_H
 
 #include "error.h"
+#include "interval.h"
 
 /* Local ports of one kind of connection. */
 struct sock_ports {
 	uint16_t first, last; /* 0: none */
 };
 
-/* Connections with one of these local ports, or with a local address that is none of ours. */
+/*
+ * Connections with one of these local ports, or with a local address that is none of ours.
+ *
+ * A local port alone says little: an application may have chosen the same one for a connection that
+ * it began. So the socket must be of a user who listens on such a port, or of one of @owners,
+ * unless nobody knows one: then any is taken, as are sockets that have no owner, since they wait to
+ * be accepted or were closed.
+ */
 struct sock_which {
 	struct sock_ports ports[2];
 	bool foreign;
+	const struct u32_range *owners; /* uids; borrowed */
+	size_t owner_count;
 };
 
 /* How many there are, or -errno with @e set. */

@@ -29,6 +29,7 @@ struct transaction {
 	struct tables before;
 	bool written[LOWER_TABLE_COUNT][ADDR_FAMILY_COUNT];
 	bool counters_lost;
+	bool anchored; /* what was there before the anchor cannot be rolled back to any more */
 };
 
 static const char *const family_names[] = { [ADDR_V4] = "IPv4", [ADDR_V6] = "IPv6" };
@@ -187,7 +188,9 @@ static int roll_back(struct transaction *tx, struct err *e)
 
 			if (tx->written[i][f] &&
 			    replace(&undo, &tx->before.each[i][f], &failure) < 0)
-				rc = err_wrap(e, "%s, so that part of the change is left, because",
+				rc = err_wrap(e,
+					      "%s, so that part of the change is left (the same "
+					      "command, run again, repairs that), because",
 					      failure.text);
 		}
 	}
@@ -342,7 +345,7 @@ static int drain(struct transaction *tx, const struct backend_options *o, int *l
 	int rc;
 
 	tables_fini(&tx->before);
-	*tx = (struct transaction){ .counters_lost = tx->counters_lost };
+	*tx = (struct transaction){ .counters_lost = tx->counters_lost, .anchored = true };
 	tables_init(&tx->before);
 	close(take_fd(lock));
 	rc = drain_wait(ports, o->drain_ms, e);
@@ -374,8 +377,10 @@ static int end_connections(struct transaction *tx, const struct tables *have,
 		rc = write_anchor(tx, have, &anchor, e);
 	if (rc == 0 && o->drain_ms) {
 		rc = drain(tx, o, lock, &done->ports, e);
-		if (rc == 0)
+		if (rc == 0) {
 			rc = still_anchored(have, &anchor, e);
+			tx->anchored = rc != -EBUSY;
+		}
 	}
 	tables_fini(&anchor);
 	plan_fini(&p);
@@ -421,6 +426,8 @@ static int remove_locked(const struct backend_options *o, int *lock, struct back
 			rc = replace_all(&tx, &nothing, true, e);
 		if (rc < 0)
 			roll_back(&tx, e);
+		if (rc < 0 && tx.anchored)
+			rc = err_wrap(e, DRAIN_LEFT);
 	}
 	done->counters_lost = tx.counters_lost;
 	tables_fini(&have);

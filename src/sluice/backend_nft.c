@@ -274,9 +274,7 @@ static int restore(struct ruleset *before, const struct plan_ports *ports, struc
 	if (rc == 0)
 		rc = put_back(before, &p, &failure);
 	plan_fini(&p);
-	return rc < 0 ? err_wrap(e, "%s, so that rules which match nothing are left, because",
-				 failure.text)
-		      : e->code;
+	return rc < 0 ? err_wrap(e, "%s, so that " DRAIN_LEFT, failure.text) : e->code;
 }
 
 static int nft_remove(const struct backend_options *o, struct backend_removed *done, struct err *e)

@@ -75,8 +75,7 @@ static int apply(const struct config *c, const struct plan *p, struct err *e)
 	if (done.overtaken)
 		log_warn("the rules were changed again by somebody else right after");
 	if (done.counters_lost)
-		log_warn(
-			"the kernel refused to set the counters of others' rules: they start at 0");
+		warn_counters();
 	if (done.other_unseen)
 		log_warn(
 			"without CAP_NET_RAW nobody can see whether the legacy tables here hold an "

@@ -514,6 +514,16 @@ static bool is_row(const char *comment, enum plan_row a, enum plan_row b)
 	return strcmp(comment, plan_row_id(a)) == 0 || strcmp(comment, plan_row_id(b)) == 0;
 }
 
+/* Of a rule of row out-proxy. */
+static void match_proxies(const struct xtable_part *m, void *data)
+{
+	const struct xt_owner_match_info *info = m->data;
+
+	if (strcmp(m->name, "owner") == 0 && m->revision == 1 && m->len >= sizeof(*info) &&
+	    info->match & XT_OWNER_UID)
+		plan_ports_proxies(data, info->uid_min, info->uid_max);
+}
+
 static void rule_ports(const struct xtable *t, const struct xtable_rule *r,
 		       struct plan_ports *ports)
 {
@@ -521,6 +531,8 @@ static void rule_ports(const struct xtable *t, const struct xtable_rule *r,
 	struct xtable_part target;
 	struct nat nat;
 
+	if (strcmp(row, plan_row_id(PLAN_ROW_OUT_PROXY)) == 0)
+		xtable_each_match(t, r, match_proxies, ports);
 	xtable_target_part(t, r, &target);
 	if (is_tproxy(&target)) {
 		const struct xt_tproxy_target_info_v1 *info = target.data;

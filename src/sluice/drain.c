@@ -16,6 +16,8 @@ static struct sock_which which(const struct plan_ports *ports)
 		.ports = { { ports->inbound_first, ports->inbound_last },
 			   { ports->outbound_first, ports->outbound_last } },
 		.foreign = ports->tproxy,
+		.owners = ports->proxies,
+		.owner_count = ports->proxy_count,
 	};
 }
 

@@ -516,6 +516,22 @@ void plan_ports_outbound(struct plan_ports *ports, uint16_t first, uint16_t last
 	widen(&ports->outbound_first, &ports->outbound_last, first, last);
 }
 
+void plan_ports_proxies(struct plan_ports *ports, uint32_t first, uint32_t last)
+{
+	struct u32_range *r;
+
+	for (unsigned i = 0; i < ports->proxy_count; i++) {
+		if (ports->proxies[i].first <= first && ports->proxies[i].last >= last)
+			return;
+	}
+	if (ports->proxy_count < PLAN_PROXIES_MAX) {
+		ports->proxies[ports->proxy_count++] = (struct u32_range){ first, last };
+		return;
+	}
+	r = &ports->proxies[PLAN_PROXIES_MAX - 1];
+	*r = (struct u32_range){ MIN(r->first, first), MAX(r->last, last) };
+}
+
 int plan_build_anchor(struct plan *p, const struct plan_ports *ports, struct err *e)
 {
 	struct builder b = { .plan = p };

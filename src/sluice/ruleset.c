@@ -10,6 +10,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/netfilter/nf_tables.h>
 
 void ruleset_fini(struct ruleset *r)
 {
@@ -219,13 +220,58 @@ static void rule_redirect_ports(const struct nftnl_rule *rule, struct plan_ports
 		plan_ports_inbound(found, ports[0], ports[count - 1]);
 }
 
+/* The uids of a set, whose keys are in network order. */
+static void set_proxies(const struct ruleset_set *s, struct plan_ports *found)
+{
+	for (size_t i = 0; i < s->ranges.count; i++) {
+		uint32_t first, last;
+
+		memcpy(&first, s->ranges.ranges[i].first, sizeof(first));
+		memcpy(&last, s->ranges.ranges[i].last, sizeof(last));
+		plan_ports_proxies(found, ntohl(first), ntohl(last));
+	}
+}
+
+/* Whom a rule of row out-proxy matches by uid: "meta skuid 1337", "meta skuid @set". */
+static void rule_proxies(const struct ruleset *r, const struct nftnl_rule *rule,
+			 struct plan_ports *found)
+{
+	struct nftnl_expr_iter *i = nftnl_expr_iter_create(rule);
+	struct nftnl_expr *x = i ? nftnl_expr_iter_next(i) : NULL;
+	bool by_uid = x && strcmp(nftnl_expr_get_str(x, NFTNL_EXPR_NAME), "meta") == 0 &&
+		      nftnl_expr_get_u32(x, NFTNL_EXPR_META_KEY) == NFT_META_SKUID;
+
+	while (by_uid && (x = nftnl_expr_iter_next(i))) {
+		const char *name = nftnl_expr_get_str(x, NFTNL_EXPR_NAME);
+		const struct ruleset_set *set = NULL;
+		uint32_t len = 0;
+		const uint32_t *uid = NULL;
+
+		if (strcmp(name, "cmp") == 0)
+			uid = nftnl_expr_get(x, NFTNL_EXPR_CMP_DATA, &len);
+		else if (strcmp(name, "lookup") == 0)
+			set = ruleset_find_set(r, nftnl_expr_get_str(x, NFTNL_EXPR_LOOKUP_SET));
+		if (uid && len == sizeof(*uid))
+			plan_ports_proxies(found, *uid, *uid);
+		if (set)
+			set_proxies(set, found);
+	}
+	if (i)
+		nftnl_expr_iter_destroy(i);
+}
+
 struct plan_ports ruleset_redirect_ports(const struct ruleset *r)
 {
 	struct plan_ports found = { .tproxy = false };
 
 	for (size_t i = 0; i < r->chain_count; i++) {
-		for (size_t j = 0; j < r->chains[i].count; j++)
-			rule_redirect_ports(r->chains[i].rules[j].nft, &found);
+		for (size_t j = 0; j < r->chains[i].count; j++) {
+			const struct nftnl_rule *rule = r->chains[i].rules[j].nft;
+
+			rule_redirect_ports(rule, &found);
+			if (rule_is(rule, PLAN_ROW_OUT_PROXY, PLAN_ROW_OUT_PROXY))
+				rule_proxies(r, rule, &found);
+		}
 	}
 	return found;
 }

@@ -19,13 +19,13 @@
 /* The kernel's TCP_NEW_SYN_RECV (include/net/tcp_states.h), which no user header has. */
 #define STATE_NEW_SYN_RECV 12
 
-/* All but those that are no connection any more, and listeners. */
-#define STATES                                                                           \
-	((1u << (STATE_NEW_SYN_RECV + 1)) - 1 - (1u << TCP_LISTEN) - (1u << TCP_CLOSE) - \
-	 (1u << TCP_TIME_WAIT))
+/* All but those that are no connection any more; and listeners, for their owners. */
+#define STATES ((1u << (STATE_NEW_SYN_RECV + 1)) - 1 - (1u << TCP_CLOSE) - (1u << TCP_TIME_WAIT))
 
 struct connection {
 	uint8_t family;
+	bool owned; /* a descriptor of somebody's refers to it */
+	uint32_t uid;
 	struct inet_diag_sockid id;
 };
 
@@ -33,8 +33,15 @@ struct found {
 	const struct sock_which *which;
 	struct connection *items; /* owned */
 	size_t count, capacity;
+	struct u32_ranges listeners; /* uids of those on the ports; owned */
 	struct err *e;
 };
+
+static void found_fini(struct found *f)
+{
+	free(f->items);
+	u32_ranges_fini(&f->listeners);
+}
 
 static bool port_in(const struct sock_which *which, uint16_t port)
 {
@@ -46,14 +53,28 @@ static bool port_in(const struct sock_which *which, uint16_t port)
 	return false;
 }
 
+/* Most are those of the one before. */
+static int got_listener(struct found *f, uint32_t uid)
+{
+	struct u32_ranges *l = &f->listeners;
+
+	if (l->count && l->ranges[l->count - 1].first == uid)
+		return 0;
+	return u32_ranges_add(l, uid, uid, f->e);
+}
+
 static int got_socket(const struct nlmsghdr *nlh, void *data)
 {
 	const struct inet_diag_msg *m = mnl_nlmsg_get_payload(nlh);
 	struct found *f = data;
+	bool at_port;
 
 	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*m))
 		return 0;
-	if (!f->which->foreign && !port_in(f->which, ntohs(m->id.idiag_sport)))
+	at_port = port_in(f->which, ntohs(m->id.idiag_sport));
+	if (m->idiag_state == TCP_LISTEN)
+		return at_port ? got_listener(f, m->idiag_uid) : 0;
+	if (!f->which->foreign && !at_port)
 		return 0;
 	if (f->count == f->capacity) {
 		size_t capacity = f->capacity ? 2 * f->capacity : 64;
@@ -64,7 +85,12 @@ static int got_socket(const struct nlmsghdr *nlh, void *data)
 		f->items = grown;
 		f->capacity = capacity;
 	}
-	f->items[f->count++] = (struct connection){ m->idiag_family, m->id };
+	f->items[f->count++] = (struct connection){
+		.family = m->idiag_family,
+		.owned = m->idiag_inode != 0,
+		.uid = m->idiag_uid,
+		.id = m->id,
+	};
 	return 0;
 }
 
@@ -102,6 +128,15 @@ static int find(struct nl_socket *nl, uint8_t family, struct found *f, struct er
 	return 0;
 }
 
+/*
+ * Whether a socket that could not be reset is no connection any more. Of one that has come to
+ * TIME_WAIT, tcp_abort() says before Linux 6.5 what a kernel says that can reset none at all.
+ */
+static bool has_ended(int code)
+{
+	return code == -ENOENT || (code == -EOPNOTSUPP && sock_destroy_possible());
+}
+
 static long destroy_all(struct nl_socket *nl, const struct found *f, struct err *e)
 {
 	long destroyed = 0;
@@ -113,7 +148,7 @@ static long destroy_all(struct nl_socket *nl, const struct found *f, struct err 
 			return rc;
 		if (code == 0)
 			destroyed++;
-		else if (code != -ENOENT) /* it has ended by itself */
+		else if (!has_ended(code))
 			return err_sys(e, code, "cannot reset a TCP connection");
 	}
 	return destroyed;
@@ -142,6 +177,37 @@ static bool could_be_foreign(const struct addr *a)
 	       !(a->family == ADDR_V6 && a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80);
 }
 
+static bool is_owner(const struct found *f, uint32_t uid)
+{
+	for (size_t i = 0; i < f->which->owner_count; i++) {
+		const struct u32_range *r = &f->which->owners[i];
+
+		if (uid >= r->first && uid <= r->last)
+			return true;
+	}
+	return u32_ranges_have(&f->listeners, uid);
+}
+
+/* Whether it came to one of the ports, rather than having been begun there. */
+static bool arrived(const struct found *f, const struct connection *c)
+{
+	bool unknown = !f->which->owner_count && !f->listeners.count;
+
+	return port_in(f->which, ntohs(c->id.idiag_sport)) &&
+	       (unknown || !c->owned || is_owner(f, c->uid));
+}
+
+static void keep_arrived(struct found *f)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < f->count; i++) {
+		if (arrived(f, &f->items[i]))
+			f->items[kept++] = f->items[i];
+	}
+	f->count = kept;
+}
+
 /* Leaves those that were asked for. */
 static int keep_foreign(struct found *f, struct err *e)
 {
@@ -158,7 +224,7 @@ static int keep_foreign(struct found *f, struct err *e)
 		if (memcmp(&a, &last, sizeof(a)) != 0)
 			local = could_be_foreign(&a) ? tproxy_route_is_local(nl, &a, e) : 1;
 		last = a;
-		if (local == 0 || port_in(f->which, ntohs(c.id.idiag_sport)))
+		if (local == 0 || arrived(f, &c))
 			f->items[kept++] = c;
 	}
 	f->count = kept;
@@ -172,8 +238,11 @@ static int find_all(struct nl_socket *nl, struct found *f, struct err *e)
 
 	if (rc == 0)
 		rc = find(nl, AF_INET6, f, e);
+	u32_ranges_normalize(&f->listeners);
 	if (rc == 0 && f->which->foreign)
 		rc = keep_foreign(f, e);
+	else
+		keep_arrived(f);
 	return rc;
 }
 
@@ -186,7 +255,7 @@ long sock_count(const struct sock_which *which, struct err *e)
 	if (!nl)
 		return e->code;
 	rc = find_all(nl, &f, e);
-	free(f.items);
+	found_fini(&f);
 	nl_socket_free(nl);
 	return rc < 0 ? rc : (long)f.count;
 }
@@ -202,7 +271,7 @@ long sock_destroy(const struct sock_which *which, struct err *e)
 	rc = find_all(nl, &f, e);
 	if (rc == 0)
 		rc = destroy_all(nl, &f, e);
-	free(f.items);
+	found_fini(&f);
 	nl_socket_free(nl);
 	return rc;
 }

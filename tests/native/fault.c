@@ -3,6 +3,7 @@
  * Lets one library call of a program fail, or be the last thing that it does (LD_PRELOAD).
  *
  * FAULT=CALL:N:ERRNO      the Nth CALL is not made and fails with ERRNO
+ * FAULT=CALL:N:ERRNO+     ... and so does each one after it
  * FAULT=CALL:N:kill       the program is killed in place of the Nth CALL
  * FAULT=CALL:N:killed     ... and right behind it
  * FAULT_LOG=FILE          at the end, a line for each call that was made: its name, how often
@@ -45,7 +46,7 @@ static const char *const names[CALL_COUNT] = {
 };
 
 static unsigned long made[CALL_COUNT], victim_number;
-static int victim = -1, error;
+static int victim = -1, error, lasting;
 static enum { FAIL, KILL_BEFORE, KILL_AFTER } how;
 
 __attribute__((constructor)) static void start(void)
@@ -59,6 +60,7 @@ __attribute__((constructor)) static void start(void)
 	      : strcmp(what, "killed") == 0 ? KILL_AFTER
 					    : FAIL;
 	error = atoi(what);
+	lasting = strchr(what, '+') != NULL;
 	for (int i = 0; i < CALL_COUNT; i++) {
 		if (strcmp(names[i], name) == 0)
 			victim = i;
@@ -82,7 +84,9 @@ __attribute__((destructor)) static void end(void)
 /* Whether this call is the one. */
 static int hit(enum call c)
 {
-	return ++made[c] == victim_number && (int)c == victim;
+	made[c]++;
+	return (int)c == victim &&
+	       (made[c] == victim_number || (lasting && made[c] > victim_number));
 }
 
 static void *real(const char *name)

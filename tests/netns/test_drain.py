@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`remove --drain`: nothing new is redirected, and what is proxied may come to its own end."""
+import fcntl
+
 import pytest
 
 from lib.proc import Process, wait_until
@@ -111,6 +113,27 @@ def test_whoever_applies_meanwhile_keeps_the_plan(world, family, mode):
     assert removing.lines == ["sluice: error: somebody changed the rules while connections were "
                               "draining: nothing was removed"]
     sluice(world.pod, "check", mode, "--heartbeat-timeout=1s")
+
+
+def test_a_drain_that_fails_says_how_to_go_on(world, family, mode, backend, tmp_path):
+    """Of the legacy tables: the lock was given up meanwhile, and somebody has it now."""
+    if backend != "iptables":
+        return
+    held = Held(world, family, mode)
+    lock = tmp_path / "lock"
+    removing = world.keep(Process(
+        [SLUICE, "remove", "--drain=60", "--lock-timeout=50ms"], netns=world.pod,
+        env=environment({**world.pod.environment, "XTABLES_LOCKFILE": str(lock)})), "end")
+    wait_anchored(world.pod)
+    with lock.open("w") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        held.end()
+        assert removing.wait() == 1
+    assert len(removing.lines) == 1 and "--lock-timeout" in removing.lines[0]
+    assert "rules which match nothing are left ('sluice remove', run again" in removing.lines[0]
+    assert rules(world.pod) != []
+    sluice(world.pod, "remove")
+    assert rules(world.pod) == []
 
 
 def test_a_drain_that_was_cut_short_can_be_run_again(world, family, mode):

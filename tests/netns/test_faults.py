@@ -121,6 +121,20 @@ def test_refused(staged):
     assert outcomes[FAILED, False] > 15, outcomes
 
 
+@pytest.mark.parametrize("call", ["socket", "sendto", "setsockopt"])
+@pytest.mark.parametrize("staged", ["remove"], indirect=True)
+def test_refused_from_then_on(staged, call):
+    """Where it cannot go back either, what is left does nothing, and is said how to get rid of."""
+    stage, _ = staged
+    for n in range(1, stage.calls[call] + 1):
+        done = faulty(stage.pod, stage.args, f"{call}:{n}:{NUMBERS['ENOMEM']}+")
+        now = state(stage.pod)
+        if now not in (stage.old, stage.new):
+            assert whole(now, stage.old, stage.new), (call, n, done, now)
+            assert "run again" in done.one_error(FAILED).err, (call, n, done)
+        stage.again((call, n, done))
+
+
 def whole(now, old, new):
     """Whether nothing is in part: per ruleset, or per legacy table."""
     if isinstance(now, dict):

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Removing: all of ours, nothing of others', and no connection left to hang."""
+import socket
+
 import pytest
 
 from lib.sluice import sluice
@@ -103,6 +105,30 @@ def test_direct_connections_live_on(world, family, direction):
     sluice(world.pod, "remove")
     c.sendall(b"x")
     assert s.recv(1) == b"x"
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("uids", ["1337", "1336-1338,7"])
+@pytest.mark.parametrize("listening", [True, False], ids=["listening", "draining"])
+def test_a_connection_from_the_same_port_lives_on(world, family, listening, uids):
+    """The proxy is told apart by its uid, of the listener or in the rules."""
+    sluice(world.pod, "apply", LONG, f"--proxy-uid={uids}")
+    server = world.keep(world.client.listen(ANY[family], 80))
+    if listening:
+        world.keep(world.pod.listen(LOOPBACK[family], 9001))
+    pairs = []
+    for uid, port in ((1000, 9001), (1337, 9211)):
+        c = world.keep(world.pod.socket(family, uid=uid))
+        c.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        c.bind((POD[family], port))
+        c.connect((CLIENT[family], 80))
+        pairs.append((c, world.keep(server.accept()[0])))
+    sluice(world.pod, "remove")
+    others, ours = pairs
+    others[0].sendall(b"x")
+    assert others[1].recv(1) == b"x"
+    with pytest.raises(ConnectionError):
+        ours[0].recv(1)
 
 
 @pytest.mark.usefixtures("backend")

@@ -290,7 +290,10 @@ static void test_the_anchor_of_tproxy(void **state)
 
 static void test_the_anchor_keeps_the_ports(void **state)
 {
-	const struct plan_ports both = { 100, 115, 200, 200, false };
+	const struct plan_ports both = { .inbound_first = 100,
+					 .inbound_last = 115,
+					 .outbound_first = 200,
+					 .outbound_last = 200 };
 	const struct plan_ports outbound = { .outbound_first = 200, .outbound_last = 215 };
 	struct plan p;
 
