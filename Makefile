@@ -35,7 +35,7 @@ endif
 
 common := addr error interval json log options packet parse protocol
 sluice := backend backend_iptc backend_nft command_explain command_verify commands compare \
-	compare_set compare_xt config config_options decode_xt diff drain encode_expr encode_nft \
+	compare_set compare_xt config config_options decode_nft decode_xt diff drain encode_expr encode_nft \
 	encode_xt explain explain_nft explain_xt lacks legacy lower main man neighbours netns \
 	nft_list nft_read nft_write nl_batch nl_socket owners plan plan_facts plan_json plan_nft \
 	plan_text privs readback rtnl ruleset sock_destroy stage status status_print tproxy_route \
@@ -46,8 +46,8 @@ proxy := admin admin_http flow grpc heartbeat hpack hpack_huffman hpack_table ht
 	relay sniff thread tls_hello upstream worker
 # Unit test programs, by what they are linked with.
 unit-common := test_addr test_interval test_options test_parse test_protocol
-unit-sluice := test_compare test_config test_encode test_encode_xt test_explain test_lower \
-	test_plan test_sock_destroy test_status
+unit-sluice := test_compare test_config test_decode_nft test_encode test_encode_xt test_explain \
+	test_lower test_plan test_sock_destroy test_status
 unit-proxy := test_admin test_grpc test_hpack test_http1 test_http1_parse test_http2 test_metrics \
 	test_metrics_text test_sniff test_tls_hello test_upstream
 fuzz := fuzz_hpack fuzz_http1 fuzz_http2 fuzz_observer fuzz_parse fuzz_tls_hello

@@ -3,6 +3,7 @@
 #include "compare.h"
 
 #include "compare_set.h"
+#include "decode_nft.h"
 #include "diff.h"
 #include "plan.h"
 
@@ -106,17 +107,6 @@ bool compare_forms_equal(const struct compare_form *want, const struct compare_f
 	       strcmp(want->text, have->text) == 0;
 }
 
-/* For people: a rule of the kernel's, told apart by its handle. */
-static const char *form_text(const struct compare_form *f, char text[COMPARE_TEXT_MAX])
-{
-	size_t len = 0;
-
-	put(text, &len, "%s", f->text);
-	if (f->timeout_ms)
-		put(text, &len, " (timeout %" PRIu64 "ms)", f->timeout_ms);
-	return text;
-}
-
 /* A comparison under way. */
 struct comparison {
 	compare_report *report;
@@ -193,23 +183,45 @@ static void rule_missing(size_t i, void *data)
 static void rule_extra(size_t j, void *data)
 {
 	const struct chain_pair *p = data;
-	char text[COMPARE_TEXT_MAX];
+	const struct nftnl_rule *have = p->have->rules[j].nft;
+	char text[DECODE_NFT_LINE_MAX], comment[256];
+	bool commented = *ruleset_rule_comment(have, comment, sizeof(comment));
 
-	differ(p->c, "extra rule: chain %s, handle %" PRIu64 ": %s", ruleset_chain_name(p->have),
-	       nftnl_rule_get_u64(p->have->rules[j].nft, NFTNL_RULE_HANDLE),
-	       form_text(&p->have_forms[j], text));
+	differ(p->c, "extra rule: chain %s, handle %" PRIu64 ": %s%s%s%s",
+	       ruleset_chain_name(p->have), nftnl_rule_get_u64(have, NFTNL_RULE_HANDLE),
+	       decode_nft(have, true, text), commented ? " comment \"" : "", comment,
+	       commented ? "\"" : "");
+}
+
+/* Two rules in the shortest form in which they differ: what counts, every detail, or bytecode. */
+struct rule_pair {
+	char has[COMPARE_TEXT_MAX], should[COMPARE_TEXT_MAX];
+};
+
+static void rule_pair(const struct chain_pair *p, size_t i, size_t j, struct rule_pair *out)
+{
+	_Static_assert(DECODE_NFT_LINE_MAX == COMPARE_TEXT_MAX, "either fits");
+	for (int exact = 0; exact < 2; exact++) {
+		decode_nft(p->have->rules[j].nft, exact, out->has);
+		decode_nft(p->want->rules[i].nft, exact, out->should);
+		if (strcmp(out->has, out->should) != 0)
+			return;
+	}
+	snprintf(out->has, sizeof(out->has), "%s", p->have_forms[j].text);
+	snprintf(out->should, sizeof(out->should), "%s", p->want_forms[i].text);
 }
 
 static void rule_changed(size_t i, size_t j, void *data)
 {
 	const struct chain_pair *p = data;
 	const struct ruleset_rule *want = &p->want->rules[i];
-	char row[PLAN_NAME_MAX], text[COMPARE_TEXT_MAX];
+	struct rule_pair pair;
+	char row[PLAN_NAME_MAX];
 
+	rule_pair(p, i, j, &pair);
 	differ(p->c, "changed rule: chain %s, %s, handle %" PRIu64 ": has %s, should be %s",
 	       ruleset_chain_name(p->want), ruleset_rule_comment(want->nft, row, sizeof(row)),
-	       nftnl_rule_get_u64(p->have->rules[j].nft, NFTNL_RULE_HANDLE),
-	       form_text(&p->have_forms[j], text), want->text);
+	       nftnl_rule_get_u64(p->have->rules[j].nft, NFTNL_RULE_HANDLE), pair.has, pair.should);
 }
 
 static int compare_rules(struct comparison *c, const struct ruleset_chain *want,

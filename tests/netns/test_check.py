@@ -63,6 +63,37 @@ def test_nothing_applied_is_drift(world):
     assert done.out + done.err
 
 
+def test_other_options_are_told_in_the_language_of_nft(world):
+    """Extra and changed rules as `plan` and `nft list` print them, whatever they match."""
+    sluice(world.pod, "apply", *OPTIONS, "--inbound-port=1000", "--outbound-port=2000",
+           "--heartbeat-timeout=1s", "--exclude-uids=1000-2000", "--reject-quic=on")
+    world.pod.run(["nft", "insert", "rule", *TABLE.split(), "outbound",
+                   "tcp dport 8081 limit rate 1/second accept"])
+    done = sluice(world.pod, "check", "--outbound-exclude-ports=1", "--inbound-exclude-ports=1",
+                  status=DRIFT)
+    assert "tcp dport 8081 [ limit rate 1/second " in done.out
+    for line in done.out.splitlines():
+        assert "[ " not in line.replace("[ limit ", ""), line
+    for text in ('oifname "net1" counter return comment "out-iface"',
+                 'meta skuid @out-owner-uid.1 counter return comment "out-owner"',
+                 'meta skgid @out-owned-gid.1 counter goto outbound-owned comment "out-owned"',
+                 "has tcp dport 2222 return, should be tcp dport 1 return",
+                 "has meta l4proto tcp dnat to :1000-1015, should be meta l4proto tcp dnat to "
+                 ":9211-9226",
+                 'has meta skuid 1337 oifname "lo" udp dport 1000 update @alive { meta nfproto '
+                 "timeout 1000ms } drop, should be "):
+        assert text in done.out, done
+
+
+def test_a_rule_that_differs_only_in_detail(applied):
+    """Without its counter: then the counter is shown."""
+    handle = next(h for c, h, t in rules(applied) if c == "outbound" and 'oifname "lo"' in t)
+    applied.pod.run(["nft", "replace", "rule", *TABLE.split(), "outbound", "handle", str(handle),
+                     'oifname "lo" return comment "out-local"'])
+    assert 'has oifname "lo" return, should be oifname "lo" counter return' in \
+        drifted(applied, "changed rule")
+
+
 def test_every_deleted_rule_is_named(applied):
     count = len(rules(applied))
     assert count > 15

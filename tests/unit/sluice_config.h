@@ -8,7 +8,7 @@
 /* Reads @args, NULL at the end, as `sluice apply` would; 0 or what failed. */
 static int config_from(struct config *c, const char *const *args, struct err *e)
 {
-	char *argv[16] = { (char *)"apply" };
+	char *argv[32] = { (char *)"apply" };
 	int argc = 1, rc;
 
 	for (; *args; args++)
