@@ -35,15 +35,15 @@ endif
 
 common := addr error interval json log options packet parse protocol
 sluice := backend backend_iptc backend_nft command_explain command_verify commands compare \
-	compare_set compare_xt config config_options decode_nft decode_xt diff drain encode_expr encode_nft \
-	encode_xt explain explain_nft explain_xt lacks legacy lower main man neighbours netns \
+	compare_set compare_xt config config_options decode_nft decode_xt diff drain encode_expr \
+	encode_nft encode_xt explain explain_nft explain_xt lacks legacy lower main man neighbours netns \
 	nft_list nft_read nft_write nl_batch nl_socket owners plan plan_facts plan_json plan_nft \
 	plan_text privs readback rtnl ruleset sock_destroy stage status status_print tproxy_route \
 	verify_net verify_pick verify_run watch xt_lock xtable
 proxy := admin admin_http flow grpc heartbeat hpack hpack_huffman hpack_table http1 http1_line \
 	http1_pair http1_parse http1_ring http2 http2_stream listener loop main metrics metrics_info \
-	metrics_names metrics_process metrics_text observer origdst parent pipes pod proxy_man proxy_options record \
-	relay sniff thread tls_hello upstream worker
+	metrics_names metrics_process metrics_text observer origdst parent pipes pod proxy_man \
+	proxy_options record relay sniff thread tls_hello upstream worker
 # Unit test programs, by what they are linked with.
 unit-common := test_addr test_interval test_options test_parse test_protocol
 unit-sluice := test_compare test_config test_decode_nft test_encode test_encode_xt test_explain \

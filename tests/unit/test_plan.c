@@ -278,7 +278,11 @@ static void test_virtual_interfaces(void **state)
 
 static void test_the_anchor_of_tproxy(void **state)
 {
-	const struct plan_ports ports = { 9211, 9211, 0, 0, true };
+	const struct plan_ports ports = {
+		.inbound_first = 9211,
+		.inbound_last = 9211,
+		.tproxy = true,
+	};
 	struct plan p;
 
 	(void)state;
