@@ -12,17 +12,20 @@ from .world import (ANY, CLIENT, CLIENT_OTHER, LOOPBACK, OUTSIDE, OUTSIDE_FAR, O
                     POD_NET1)
 
 NET1_OUTSIDE = {4: "10.78.0.1", 6: "fd78::1"}
-BEHIND = {4: "10.88.0.2", 6: "fd88::2"}
+BEHIND = {4: "10.88.0.2", 6: "fd88::2"}  # by way of eth0
+BEHIND_NET1 = {4: "10.88.0.3", 6: "fd88::3"}
 LINK_LOCAL = {6: "fe80::77%eth0"}
 REMOTE = (OUTSIDE, OUTSIDE_NEAR, OUTSIDE_FAR, NET1_OUTSIDE)
 SOURCES = (CLIENT, CLIENT_OTHER, OUTSIDE)
 
-INBOUND_PORTS, OUTBOUND_PORTS, ADMIN_PORTS = (9211, 7100), (9001, 7001), (9901, 7002)
+INBOUND_PORTS, OUTBOUND_PORTS, ADMIN_PORTS = (9211, 7100), (9001, 7001), (9901, 7050)
 RANGES = [first + n for first in INBOUND_PORTS for n in range(16)]
-ON_ANY = (80, 443, 8080, 8500, 9227, 7116, *ADMIN_PORTS, *RANGES)
-ON_ADDRESS, ON_LOOPBACK, ON_DUAL, CLOSED = 81, (82, *OUTBOUND_PORTS), 84, (83, 8501)
+# Virtual interfaces need more than loopback.
+OUTBOUND_RANGES = [first + n for first in OUTBOUND_PORTS for n in range(16)]
+ON_ANY = (80, 443, 8080, 8500, 9227, 7116, *ADMIN_PORTS, *OUTBOUND_RANGES)
+ON_ADDRESS, ON_LOOPBACK, ON_DUAL, CLOSED = 81, (82,), 84, (83, 8501)
 PORTS = (80, 81, 82, 83, 84, 443, 8080, 8500, 8501, 9001, 7001, 7100, 7115, 7116, 9211, 9220, 9226,
-         9227, 9901, 7002)
+         9227, 9901, 7050)
 LATE_PORTS = (80, 81, 84, 443, 8080, 8500, 8501)
 UIDS = (0, 7, 1000, 1001, 1337, 1400, 65534, 4000000000)
 LATE_UIDS = (0, 7, 1000, 1001)
@@ -35,12 +38,15 @@ LISTS = {
     "inbound-exclude-cidrs": "source", "outbound-include-ports": "port",
     "outbound-exclude-ports": "port", "outbound-include-cidrs": "destination",
     "outbound-exclude-cidrs": "destination", "exclude-interfaces": "interface",
+    "virtual-interfaces": "interface",
 }
 CHOICES = {
     "inbound-port": INBOUND_PORTS, "outbound-port": OUTBOUND_PORTS, "admin-port": ADMIN_PORTS,
     "inbound": ("on", "on", "off"), "outbound": ("on", "on", "off"),
     "inbound-closed": ("refuse", "redirect"), "fail": ("open", "closed"),
+    "inbound-mode": ("redirect", "tproxy", "tproxy"),
 }
+FLAGS = ("drop-invalid", "reject-quic")
 
 
 def _numbers(rng, pool, last):
@@ -90,9 +96,11 @@ def _value(rng, kind):
 def configuration(rng):
     """Up to seven options; a list is short, or long enough for more than one legacy rule."""
     made = {}
-    for name in rng.sample([*LISTS, *CHOICES, "proxy-uid"], rng.randrange(8)):
+    for name in rng.sample([*LISTS, *CHOICES, *FLAGS, "proxy-uid"], rng.randrange(8)):
         if name == "proxy-uid":
             made[name] = rng.choice((["1337", "1400-1402"], ["1400"], ["1337", "4000000000"]))
+        elif name in FLAGS:
+            made[name] = []
         elif name in CHOICES:
             made[name] = [str(rng.choice(CHOICES[name]))]
         else:
@@ -101,12 +109,19 @@ def configuration(rng):
                 [_elsewhere(rng, LISTS[name]) for _ in range(many)]
             rng.shuffle(made[name])
     if made.get("inbound") == made.get("outbound") == ["off"]:
-        del made["inbound"]  # refused: it leaves nothing to do
+        del made["inbound"]
+    # Refused, all of them: without that direction they have nothing to do.
+    if made.get("inbound") == ["off"]:
+        made.pop("inbound-mode", None)
+    if made.get("outbound") == ["off"]:
+        made.pop("reject-quic", None)
+        made.pop("virtual-interfaces", None)
     return made
 
 
 def arguments(config):
-    return [f"--{name}={','.join(values)}" for name, values in config.items()]
+    return [f"--{name}={','.join(values)}" if values else f"--{name}"
+            for name, values in config.items()]
 
 
 def first_of(config, name, default):
@@ -147,7 +162,7 @@ class Connection:
 
 
 def _listens_in_pod(family, address, port):
-    if port in ON_ANY or port == ON_DUAL:
+    if port in ON_ANY or port in RANGES or port == ON_DUAL:
         return True
     if port == ON_ADDRESS:
         return address == POD[family]
@@ -158,13 +173,13 @@ def connection(rng):
     """Now and then to where an early row decides; mostly to where the later ones do."""
     family, port = rng.choice((4, 6)), rng.choice(rng.choice((PORTS, LATE_PORTS)))
     if rng.random() < 0.45:
-        kind = rng.choices((POD, POD_NET1, BEHIND), (6, 3, 1))[0]
-        behind = kind is BEHIND
+        kind = rng.choices((POD, POD_NET1, BEHIND, BEHIND_NET1), (6, 3, 1, 2))[0]
+        behind = kind in (BEHIND, BEHIND_NET1)
+        source = NET1_OUTSIDE if kind is BEHIND_NET1 else rng.choice(SOURCES)
         return Connection("inbound", family, kind[family], port,
-                          "net1" if kind is POD_NET1 else "eth0", not behind,
+                          "net1" if kind in (POD_NET1, BEHIND_NET1) else "eth0", not behind,
                           port not in CLOSED if behind else
-                          _listens_in_pod(family, kind[family], port),
-                          source=rng.choice(SOURCES)[family])
+                          _listens_in_pod(family, kind[family], port), source=source[family])
     kind = rng.choice(REMOTE)
     if rng.random() < 0.15:
         kind = rng.choice((LOOPBACK, POD, LINK_LOCAL if family == 6 else LOOPBACK))
@@ -181,9 +196,11 @@ def stage(world):
     vm = world.netns()
     world.pod.ip(f"link add vm0 type veth peer name eth0 netns {vm.path}", "link set vm0 up",
                  "addr add 10.88.0.1/24 dev vm0", "addr add fd88::1/64 dev vm0")
-    vm.ip("link set eth0 up", "addr add 10.88.0.2/24 dev eth0", "addr add fd88::2/64 dev eth0",
+    vm.ip("link set eth0 up", *(f"addr add {to[4]}/24 dev eth0" for to in (BEHIND, BEHIND_NET1)),
+          *(f"addr add {to[6]}/64 dev eth0" for to in (BEHIND, BEHIND_NET1)),
           "route add default via 10.88.0.1", "route add default via fd88::1")
-    world.client.ip(f"route add 10.88.0.0/24 via {POD[4]}", f"route add fd88::/64 via {POD[6]}",
+    world.client.ip(*(f"route add {to[f]} via {via[f]}" for f in (4, 6)
+                      for to, via in ((BEHIND, POD), (BEHIND_NET1, POD_NET1))),
                     "addr add fe80::77/64 dev eth0")
     vm.wait_addresses()
     world.wait_addresses()
@@ -193,6 +210,8 @@ def stage(world):
     for family in (4, 6):
         for port in ON_ANY:
             pod.listen(ANY[family], port, "pod")
+        for port in RANGES:
+            pod.listen(ANY[family], port, "pod", transparent=True)
         for port in ON_LOOPBACK:
             pod.listen(LOOPBACK[family], port, "pod")
         pod.listen(POD[family], ON_ADDRESS, "pod")

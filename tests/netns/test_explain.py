@@ -92,9 +92,8 @@ class Pod:
 
 
 def rows_are_counted(config):
-    """Not with TPROXY: its chain sees every packet of a connection, and some rules before its SYN
-    is looked for."""
-    return config.get("inbound-mode") != ["tproxy"]
+    """Not where rules before the one that looks for a SYN see every packet of a connection."""
+    return config.get("inbound-mode") != ["tproxy"] and "drop-invalid" not in config
 
 
 def fits(c, said, answer):
