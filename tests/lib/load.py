@@ -17,8 +17,8 @@ PORT = 80
 class Client(Process):
     """One load; `made()` as of now, `end_load()` at its end: (connections, answered by P)."""
 
-    def __init__(self, netns, at_once, interval_us, places, **identity):
-        argv = [build("load"), "connect", str(at_once), str(interval_us)]
+    def __init__(self, netns, at_once, interval_us, places, source="-", **identity):
+        argv = [build("load"), "connect", str(at_once), str(interval_us), source]
         super().__init__([*argv, *(str(x) for place in places for x in place)],
                          stdin=subprocess.PIPE, netns=netns, **identity)
         self.wait_line("connecting")

@@ -4,11 +4,11 @@
  *
  *   load serve LABEL ADDRESS PORT [LABEL ADDRESS PORT]...
  *       answers each connection with the label's first letter and ends it
- *   load connect AT_ONCE INTERVAL_US ADDRESS PORT [ADDRESS PORT]...
- *       connects to them in turn: so many at once, one started in so many microseconds (0: no
- *       pause), until standard input ends. Every answer but 'P' is printed as it comes, as
- *       "odd CLOCK_MONOTONIC_US ANSWER"; a line of standard input is answered with
- *       "made CONNECTIONS ANSWERED_P"; so is its end.
+ *   load connect AT_ONCE INTERVAL_US SOURCE ADDRESS PORT [ADDRESS PORT]...
+ *       connects to them in turn, from SOURCE ("-": any): so many at once, one started in so many
+ * microseconds (0: no pause), until standard input ends. Every answer but 'P' is printed as it
+ * comes, as "odd CLOCK_MONOTONIC_US ANSWER"; a line of standard input is answered with "made
+ * CONNECTIONS ANSWERED_P"; so is its end.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -113,6 +113,7 @@ static _Noreturn void serve(int argc, char **argv)
 }
 
 struct load {
+	struct place source; /* len 0: any */
 	struct place places[PLACES_MAX];
 	uint32_t place_count, next_place;
 	struct slot {
@@ -150,10 +151,16 @@ static void start(struct load *l, uint32_t number)
 {
 	const struct place *p = &l->places[l->next_place++ % l->place_count];
 	struct slot *s = &l->slots[number];
+	int one = 1;
 
 	s->fd = socket(p->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	if (s->fd < 0)
 		fail("socket");
+	if (l->source.len) {
+		setsockopt(s->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+		if (bind(s->fd, (void *)&l->source.sa, l->source.len) < 0)
+			fail("bind");
+	}
 	s->started = now_us();
 	l->busy++;
 	if (connect(s->fd, (void *)&p->sa, p->len) < 0 && errno != EINPROGRESS)
@@ -221,7 +228,9 @@ static int connect_all(int argc, char **argv)
 	bool ending = false;
 
 	l.slot_count = (uint32_t)atoi(argv[0]);
-	for (int i = 2; i + 1 < argc && l.place_count < PLACES_MAX; i += 2)
+	if (strcmp(argv[2], "-") != 0)
+		l.source = parse(argv[2], "0");
+	for (int i = 3; i + 1 < argc && l.place_count < PLACES_MAX; i += 2)
 		l.places[l.place_count++] = parse(argv[i], argv[i + 1]);
 	for (uint32_t i = 0; i < l.slot_count; i++)
 		l.slots[i].fd = -1;
@@ -254,7 +263,7 @@ int main(int argc, char **argv)
 {
 	if (argc >= 5 && strcmp(argv[1], "serve") == 0)
 		serve(argc - 2, argv + 2);
-	if (argc >= 6 && strcmp(argv[1], "connect") == 0 && atoi(argv[2]) <= AT_ONCE_MAX)
+	if (argc >= 7 && strcmp(argv[1], "connect") == 0 && atoi(argv[2]) <= AT_ONCE_MAX)
 		return connect_all(argc - 2, argv + 2);
 	fputs("usage: see the head of load.c\n", stderr);
 	return 2;
