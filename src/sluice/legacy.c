@@ -150,8 +150,11 @@ int legacy_open(struct legacy *l, enum addr_family family, enum lower_table tabl
 	*l = (struct legacy){ .family = family, .table = table };
 	errno = 0;
 	l->handle = libraries[family].init(lower_table_name(table));
-	/* libiptc stops reading when it is out of memory, and says nothing (parse_table()). */
-	if (l->handle && (errno == ENOMEM || errno == -ENOMEM)) {
+	/* libiptc says it the wrong way round where it is out of memory for its index of chains. */
+	errno = errno < 0 ? -errno : errno;
+	/* And stops reading when it is out of memory for a chain, and says nothing (parse_table()).
+	 */
+	if (l->handle && errno == ENOMEM) {
 		legacy_close(l);
 		errno = ENOMEM;
 	}
