@@ -62,7 +62,7 @@ class Stage:
         self.states["remove"] = state(self.pod)
         self.now = "remove"
         self.hits = Counter()
-        self.window = 0.02  # seconds within which it is killed
+        self.window = 0.006  # seconds within which it is killed
 
     def go(self, args):
         """Kills it on its way, looks, and goes there."""
@@ -96,7 +96,7 @@ def test_apply_killed(world, backend):
     print(f"{backend}: {dict(stage.hits)}, {made} connections, odd ones {dict(stage.load.odd())}")
     assert stage.load.odd() == {}
     killed = Counter(outcome for (how, outcome) in stage.hits.elements() if how == "killed")
-    assert killed["old"] and sum(killed.values()) > SWAPS / 4 and made > 100
+    assert killed["old"] and sum(killed.values()) > SWAPS / 10 and made > 100
 
 
 @pytest.mark.timeout(3600)
