@@ -26,6 +26,7 @@ static void catch_signals(void)
 	struct sigaction action = { .sa_handler = on_signal };
 
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		/* #syscalls rt_sigaction */
 		sigaction(signals[i], &action, NULL);
 	/* Whoever reads the lines may go away: cleaning up comes first. */
 	signal(SIGPIPE, SIG_IGN);

@@ -145,8 +145,11 @@ static int print_plan(const struct plan *p, enum plan_format format, struct err 
 int command_plan(const struct config *c, struct err *e)
 {
 	struct plan p;
-	int rc = plan_build(&p, c, e);
+	int rc = privs_end(e);
 
+	if (rc < 0)
+		return rc;
+	rc = plan_build(&p, c, e);
 	if (rc == 0)
 		rc = print_plan(&p, c->format, e);
 	plan_fini(&p);

@@ -39,6 +39,7 @@ int drain_wait(const struct plan_ports *ports, uint32_t ms, struct err *e)
 	while (left > 0 && now_ms() < end) {
 		left = sock_count(&w, e);
 		if (left > 0)
+			/* #syscalls clock_nanosleep */
 			nanosleep(&pause, NULL);
 	}
 	return left < 0 ? (int)left : 0;

@@ -149,6 +149,7 @@ int legacy_open(struct legacy *l, enum addr_family family, enum lower_table tabl
 {
 	*l = (struct legacy){ .family = family, .table = table };
 	errno = 0;
+	/* #syscalls socket getsockopt setsockopt fcntl */
 	l->handle = libraries[family].init(lower_table_name(table));
 	/* libiptc says it the wrong way round where it is out of memory for its index of chains. */
 	errno = errno < 0 ? -errno : errno;

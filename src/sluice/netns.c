@@ -46,9 +46,11 @@ int netns_enter(const char *where, struct err *e)
 	fd = open(is_number(where) ? path : where, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return open_error(where, errno, e);
+	/* #syscalls fstatfs ioctl */
 	if (fstatfs(fd, &fs) < 0 || fs.f_type != NSFS_MAGIC ||
 	    ioctl(fd, NS_GET_NSTYPE) != CLONE_NEWNET)
 		return err_usage(e, "--netns: '%s' is not a network namespace", where);
+	/* #syscalls setns */
 	if (setns(fd, CLONE_NEWNET) < 0)
 		return errno == EPERM ? err_set(e, -EPERM,
 						"--netns: '%s': not permitted: CAP_SYS_ADMIN is "

@@ -31,6 +31,7 @@ struct nl_socket *nl_socket_new(int bus, struct err *e)
 	}
 	nl->seq = (uint32_t)time(NULL);
 	nl->mnl = mnl_socket_open2(bus, SOCK_CLOEXEC);
+	/* #syscalls socket bind getsockname */
 	if (!nl->mnl || mnl_socket_bind(nl->mnl, 0, MNL_SOCKET_AUTOPID) < 0) {
 		err_sys(e, -errno, "cannot open a netlink socket");
 		nl_socket_free(nl);
@@ -66,6 +67,7 @@ int nl_socket_reserve(struct nl_socket *nl, size_t len, struct err *e)
 		return err_set(e, -EMSGSIZE, "%zu bytes of rules are too many", len);
 	/* netlink_sendmsg() refuses what is longer than the queue less 32 bytes. */
 	wanted = (int)len + 1024;
+	/* #syscalls getsockopt setsockopt */
 	if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &has, &size) == 0 && has >= wanted)
 		return 0;
 	/* Past the limit needs CAP_NET_ADMIN in the first user namespace. */
@@ -83,6 +85,7 @@ int nl_socket_reserve(struct nl_socket *nl, size_t len, struct err *e)
 
 int nl_socket_send(struct nl_socket *nl, const void *data, size_t len, struct err *e)
 {
+	/* #syscalls sendto */
 	if (mnl_socket_sendto(nl->mnl, data, len) < 0)
 		return err_sys(e, -errno, "cannot send to the kernel");
 	return 0;
@@ -94,6 +97,7 @@ static int wait_readable(struct nl_socket *nl, struct err *e)
 	int rc;
 
 	do {
+		/* #syscalls poll ppoll */
 		rc = poll(&p, 1, NL_DEADLINE_MS);
 	} while (rc < 0 && errno == EINTR);
 	if (rc < 0)
@@ -111,6 +115,7 @@ int nl_socket_receive(struct nl_socket *nl, bool wait, nl_callback *cb, void *da
 	int left, rc;
 
 	do {
+		/* #syscalls recvfrom */
 		got = recv(mnl_socket_get_fd(nl->mnl), nl->buffer, sizeof(nl->buffer),
 			   MSG_DONTWAIT | MSG_TRUNC);
 		if (got < 0 && errno == EAGAIN && wait) {

@@ -1,37 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Capabilities come down: see privs.h. */
+/* Privileges come down: see privs.h. */
 #include "privs.h"
 
-#include <errno.h>
-#include <linux/capability.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-
-#define BIT(capability) (1ull << (capability))
-
-/* Sets permitted and effective to what is held of @keep; nothing is inheritable, so not ambient. */
-static int keep_only(uint64_t keep, struct err *e)
-{
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
-
-	/* #syscalls capget capset */
-	if (syscall(SYS_capget, &header, data) < 0)
-		return err_sys(e, -errno, "cannot read our capabilities");
-	for (unsigned i = 0; i < ARRAY_SIZE(data); i++) {
-		data[i].permitted &= (uint32_t)(keep >> 32 * i);
-		data[i].effective = data[i].permitted;
-		data[i].inheritable = 0;
-	}
-	if (syscall(SYS_capset, &header, data) < 0)
-		return err_sys(e, -errno, "cannot drop capabilities");
-	return 0;
-}
+#include "caps.h"
+#include "log.h"
+#include "privs_calls.h"
 
 /* What a command works with, once it is in the right namespace. */
 static uint64_t needed(enum privs_need need)
 {
-	const uint64_t kernel = BIT(CAP_NET_ADMIN) | BIT(CAP_NET_RAW);
+	const uint64_t kernel = CAPS_BIT(CAP_NET_ADMIN) | CAPS_BIT(CAP_NET_RAW);
 
 	switch (need) {
 	case PRIVS_NONE:
@@ -39,30 +17,72 @@ static uint64_t needed(enum privs_need need)
 	case PRIVS_KERNEL:
 		return kernel;
 	case PRIVS_PROOF:
-		return kernel | BIT(CAP_SETUID) | BIT(CAP_SETGID) | BIT(CAP_NET_BIND_SERVICE) |
-		       BIT(CAP_SYS_ADMIN);
+		return kernel | CAPS_BIT(CAP_SETUID) | CAPS_BIT(CAP_SETGID) |
+		       CAPS_BIT(CAP_NET_BIND_SERVICE) | CAPS_BIT(CAP_SYS_ADMIN);
 	}
 	return 0;
 }
 
-int privs_start(enum privs_need need, bool netns, struct err *e)
+/* The calls of every rung but the last. */
+static void allow_work(struct syscalls *s, enum privs_need need)
+{
+	syscalls_init(s);
+	privs_calls_allow(s, PRIVS_CALLS_ALWAYS);
+	syscalls_allow_abort(s);
+	privs_calls_allow(s, PRIVS_CALLS_LADDER);
+	if (need >= PRIVS_KERNEL)
+		privs_calls_allow(s, PRIVS_CALLS_KERNEL);
+	if (need >= PRIVS_PROOF)
+		privs_calls_allow(s, PRIVS_CALLS_PROOF);
+}
+
+int privs_start(enum privs_need need, bool enters, struct err *e)
 {
 	uint64_t keep = needed(need);
+	struct syscalls s;
+	int rc;
 
-	if (need != PRIVS_NONE && netns)
-		keep |= BIT(CAP_SYS_ADMIN) | BIT(CAP_SYS_PTRACE) | BIT(CAP_DAC_READ_SEARCH);
-	/* #syscalls prctl */
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return err_sys(e, -errno, "cannot forbid new privileges");
-	return keep_only(keep, e);
+	if (need != PRIVS_NONE && enters)
+		keep |= CAPS_BIT(CAP_SYS_ADMIN) | CAPS_BIT(CAP_SYS_PTRACE) |
+			CAPS_BIT(CAP_DAC_READ_SEARCH);
+	rc = caps_no_new(e);
+	if (rc == 0)
+		rc = caps_keep(keep, e);
+	if (rc < 0)
+		return rc;
+	allow_work(&s, need);
+	privs_calls_allow(&s, PRIVS_CALLS_INPUT);
+	if (enters)
+		privs_calls_allow(&s, PRIVS_CALLS_NETNS);
+	rc = syscalls_install(&s, false, e);
+	/* Said once, and where there is something to lose. */
+	if (rc == 0 && need != PRIVS_NONE)
+		log_warn("system calls cannot be confined here (seccomp): going on without");
+	return MIN(rc, 0);
 }
 
 int privs_joined(enum privs_need need, struct err *e)
 {
-	return keep_only(needed(need), e);
+	struct syscalls s;
+	int rc = caps_keep(needed(need), e);
+
+	if (rc < 0)
+		return rc;
+	allow_work(&s, need);
+	rc = syscalls_install(&s, false, e);
+	return MIN(rc, 0);
 }
 
 int privs_end(struct err *e)
 {
-	return keep_only(0, e);
+	struct syscalls s;
+	int rc = caps_keep(0, e);
+
+	if (rc < 0)
+		return rc;
+	syscalls_init(&s);
+	privs_calls_allow(&s, PRIVS_CALLS_ALWAYS);
+	syscalls_allow_abort(&s);
+	rc = syscalls_install(&s, false, e);
+	return MIN(rc, 0);
 }

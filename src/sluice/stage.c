@@ -60,6 +60,7 @@ static void choose_addresses(struct stage *s, unsigned n)
 /* A namespace of our own, and back home. Without the privilege there is none. */
 static void make_peer(struct stage *s)
 {
+	/* #syscalls unshare setns */
 	if (unshare(CLONE_NEWNET) < 0) {
 		err_set(&s->no_peer, -errno,
 			"a namespace of our own takes CAP_SYS_ADMIN in the user namespace that "
@@ -147,6 +148,7 @@ int stage_init(struct stage *s, const char *name, struct err *e)
 	*s = (struct stage){ .home = own_netns(), .peer = -1, .no_peer = ERR_INIT };
 	if (s->home < 0)
 		return err_sys(e, -errno, "cannot hold on to this namespace");
+	/* #syscalls getpid */
 	choose_addresses(s, (unsigned)getpid() % 64);
 	make_peer(s);
 	rc = wire_here(s, name, e);
@@ -221,6 +223,7 @@ int stage_socket(const struct stage *s, enum stage_side side, enum addr_family f
 	if (side == STAGE_PEER && go_there(s) < 0)
 		return err_set(e, -EIO, "cannot enter our namespace");
 	/* The file's fsuid is what rules match. glibc sets them for this thread alone. */
+	/* #syscalls setfsuid setfsgid geteuid getegid */
 	setfsgid(gid);
 	setfsuid(uid);
 	if ((uid_t)setfsuid((uid_t)-1) != uid || (gid_t)setfsgid((gid_t)-1) != gid)

@@ -70,6 +70,7 @@ static int listen_on(const struct stage *s, enum stage_side side, const struct a
 		return fd;
 	if (transparent && set_transparent(fd, a->family) < 0)
 		return err_sys(e, -errno, "a transparent listener takes CAP_NET_RAW");
+	/* #syscalls bind listen */
 	if (bind(fd, (struct sockaddr *)&sa, len) < 0 || listen(fd, 64) < 0)
 		return err_sys(e, -errno, "cannot listen on %s, port %u", addr_text(a, text), port);
 	return take_fd(&fd);
@@ -151,6 +152,7 @@ static int judge(const struct attempt *a, int listener)
 	static const struct linger reset = { .l_onoff = 1 };
 	struct sockaddr_storage peer = { .ss_family = AF_UNSPEC };
 	socklen_t len = sizeof(peer);
+	/* #syscalls accept4 */
 	_cleanup_close_ int fd = accept4(listener, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC);
 	bool ours;
 
@@ -247,6 +249,7 @@ static int start(const struct stage *s, struct attempt *a, int *fate, struct err
 			return err_sys(e, -errno, "cannot use the source address");
 	}
 	len = socket_address(&p->to.addr, p->to.port, outbound ? s->index : s->peer_index, &sa);
+	/* #syscalls connect */
 	if (connect(a->client, (struct sockaddr *)&sa, len) < 0 && errno != EINPROGRESS)
 		*fate = errno == ECONNREFUSED ? FATE_REFUSED : FATE_BARRED;
 	memset(&sa, 0, sizeof(sa));

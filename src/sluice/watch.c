@@ -173,6 +173,7 @@ enum woken {
 static int wait_for(struct watcher *w, int ms, struct err *e)
 {
 	struct pollfd fds[] = { { w->events, POLLIN, 0 }, { w->signals, POLLIN, 0 } };
+	/* #syscalls poll ppoll */
 	int n = poll(fds, ARRAY_SIZE(fds), ms);
 
 	if (n < 0 && errno != EINTR)
@@ -254,6 +255,7 @@ static int open_signals(struct err *e)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
+	/* #syscalls rt_sigprocmask signalfd4 */
 	fd = signalfd(-1, &set, SFD_CLOEXEC);
 	return fd < 0 ? err_sys(e, -errno, "cannot wait for signals") : fd;
 }

@@ -14,6 +14,11 @@ PROXY = BUILD / "sluice-proxy"
 DONE, FAILED, USAGE, DRIFT = range(4)
 
 
+def sanitized():
+    """Whether our programs are built with a sanitizer, which looks into its own process."""
+    return b"__sanitizer" in SLUICE.read_bytes()
+
+
 def environment(extra=None):
     """The environment for our programs: what the sanitizers need, and nothing of ours."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("SLUICE_")}
@@ -44,5 +49,6 @@ def sluice(netns, *args, status=DONE, env=None, pass_fds=(), **identity):
                           env=environment({**netns.environment, **(env or {})}),
                           pass_fds=pass_fds, preexec_fn=child_setup(netns, **identity))
     result = Result(done.returncode, done.stdout, done.stderr)
+    assert "sandbox refused" not in result.err, (args, result)
     assert status is None or result.status == status, (args, result)
     return result

@@ -45,6 +45,7 @@ static const char *const names[CALL_COUNT] = {
 	"setsockopt", "getsockopt", "open",   "fopen",	 "flock", "poll",     "alloc",
 };
 
+static FILE *log_file;
 static unsigned long made[CALL_COUNT], victim_number;
 static int victim = -1, error, lasting;
 static enum { FAIL, KILL_BEFORE, KILL_AFTER } how;
@@ -52,8 +53,12 @@ static enum { FAIL, KILL_BEFORE, KILL_AFTER } how;
 __attribute__((constructor)) static void start(void)
 {
 	const char *said = getenv("FAULT");
+	const char *path = getenv("FAULT_LOG");
 	char name[16], what[16];
 
+	/* Before the program gives up opening files for writing. */
+	log_file = path ? fopen(path, "we") : NULL;
+	memset(made, 0, sizeof(made)); /* what was before main does not count */
 	if (!said || sscanf(said, "%15[a-z]:%lu:%15s", name, &victim_number, what) != 3)
 		return;
 	how = strcmp(what, "kill") == 0	    ? KILL_BEFORE
@@ -65,20 +70,15 @@ __attribute__((constructor)) static void start(void)
 		if (strcmp(names[i], name) == 0)
 			victim = i;
 	}
-	memset(made, 0, sizeof(made)); /* what was before main does not count */
 }
 
 __attribute__((destructor)) static void end(void)
 {
-	const char *path = getenv("FAULT_LOG");
-	FILE *log;
-
 	victim = -1;
-	log = path ? fopen(path, "we") : NULL;
-	for (int i = 0; log && i < CALL_COUNT; i++)
-		fprintf(log, "%s %lu\n", names[i], i == FOPEN ? made[i] - 1 : made[i]);
-	if (log)
-		fclose(log);
+	for (int i = 0; log_file && i < CALL_COUNT; i++)
+		fprintf(log_file, "%s %lu\n", names[i], made[i]);
+	if (log_file)
+		fclose(log_file);
 }
 
 /* Whether this call is the one. */
