@@ -17,6 +17,7 @@ struct proxy_config {
 	unsigned inbound_mode;	 /* enum inbound_mode */
 	bool virtual_interfaces; /* outbound connections arrive from outside, on a range, too */
 	bool transparent;	 /* IP_TRANSPARENT on the inbound listeners */
+	bool sandbox;		 /* system calls confined: sandbox.h */
 	uint32_t threads;
 	uint32_t beat_ms;	  /* a heartbeat every so often */
 	uint32_t beat_timeout_ms; /* how long the kernel holds us for alive after one */

@@ -54,6 +54,7 @@ static const struct syscalls_rule sanitizer[] = {
 	CALL(kill),
 	CALL(process_vm_readv),
 	CALL(sched_yield),
+	CALL(gettimeofday),
 	CALL(gettid),
 	CALL(getpid),
 	CALL(getppid),

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -383,10 +384,13 @@ static void *admin_main(void *arg)
 	struct admin *a = arg;
 	unsigned first = 1 + a->config.listener_count;
 
+	/* #syscalls prctl */
+	prctl(PR_SET_NAME, "admin");
 	for (;;) {
 		uint64_t now = now_ms();
 		nfds_t n = poll_set(a, now);
 
+		/* #syscalls poll ppoll */
 		if (poll(a->polls, n, poll_timeout(a, now)) < 0 && errno != EINTR)
 			a->paused_until = now + PAUSE_MS;
 		if (a->polls[0].revents)
@@ -421,7 +425,7 @@ static void admin_free(struct admin *a)
 	free(a);
 }
 
-/* A thread that no signal of the process is delivered to. */
+/* A thread that no signal of the process is delivered to, but those about what it did itself. */
 static int start_thread(struct admin *a)
 {
 	pthread_attr_t attr;
@@ -431,12 +435,11 @@ static int start_thread(struct admin *a)
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
 	sigfillset(&all);
+	sigdelset(&all, SIGSYS);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	rc = pthread_create(&a->thread, &attr, admin_main, a);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attr);
-	if (rc == 0)
-		pthread_setname_np(a->thread, "admin");
 	return -rc;
 }
 
@@ -468,6 +471,7 @@ int admin_start(const struct admin_config *config, struct admin **out, struct er
 	a->config.head_limit_ms = config->head_limit_ms ? config->head_limit_ms : 2000;
 	a->config.request_limit_ms = config->request_limit_ms ? config->request_limit_ms : 10000;
 	a->config.idle_limit_ms = config->idle_limit_ms ? config->idle_limit_ms : 120000;
+	/* #syscalls eventfd2 */
 	a->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (a->stop < 0)
 		rc = -errno;

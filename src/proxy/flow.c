@@ -168,6 +168,7 @@ static bool is_loop(const struct pod *pod, int fd, const union sockaddr_any *to)
 	to_addr = sockaddr_addr(to);
 	if (addr_is_loopback(&to_addr))
 		return true;
+	/* #syscalls getpeername getsockname */
 	if (getsockname(fd, &own.sa, &len) < 0)
 		return true;
 	own_addr = sockaddr_addr(&own);
@@ -269,7 +270,7 @@ void flow_accept(struct thread *t, const struct pod_listener *listener, int fd)
 	if (listener->direction == DIRECTION_OUTBOUND && is_own(t, fd)) {
 		log_warn("a connection of our own was redirected to us: sluice apply must name "
 			 "this proxy's user, --proxy-uid=%u",
-			 geteuid());
+			 geteuid()); /* #syscalls geteuid */
 		flow_reset(f, OUTCOME_LOOP);
 		return;
 	}

@@ -36,6 +36,7 @@ bool heartbeat_send(const struct pod *pod)
 
 uint32_t heartbeat_life_ms(uint32_t timeout_ms)
 {
+	/* #syscalls access faccessat */
 	bool legacy = access("/proc/self/net/xt_recent/" CONTRACT_RECENT_LIST, F_OK) == 0;
 
 	return legacy ? (timeout_ms + 999) / 1000 * 1000 : timeout_ms;

@@ -17,6 +17,7 @@
 
 static int set_int(int fd, int level, int name, int value)
 {
+	/* #syscalls setsockopt */
 	return setsockopt(fd, level, name, &value, sizeof(value)) < 0 ? -errno : 0;
 }
 
@@ -122,6 +123,7 @@ int listener_open(const struct listener_spec *spec, struct err *e)
 	const char *what;
 	int rc;
 
+	/* #syscalls socket */
 	fd = socket(spec->family == ADDR_V4 ? AF_INET : AF_INET6,
 		    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
 	if (fd < 0)

@@ -9,6 +9,7 @@
 
 int loop_open(struct loop *loop, struct err *e)
 {
+	/* #syscalls epoll_create1 */
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	return loop->epoll_fd < 0 ? err_sys(e, -errno, "cannot make an epoll instance") : 0;
 }
@@ -27,6 +28,7 @@ int loop_watch(struct loop *loop, struct loop_source *source, uint32_t events)
 
 	if (source->registered && source->watched == events)
 		return 0;
+	/* #syscalls epoll_ctl */
 	if (epoll_ctl(loop->epoll_fd, op, source->fd, &event) < 0)
 		return -errno;
 	source->registered = true;
@@ -44,6 +46,7 @@ void loop_unwatch(struct loop *loop, struct loop_source *source)
 void loop_wait(struct loop *loop, int timeout_ms)
 {
 	struct epoll_event events[EVENTS_MAX];
+	/* #syscalls epoll_wait epoll_pwait */
 	int n = epoll_wait(loop->epoll_fd, events, EVENTS_MAX, timeout_ms);
 
 	for (int i = 0; i < n; i++) {

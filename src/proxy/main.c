@@ -5,6 +5,7 @@
 #include "parent.h"
 #include "proxy_config.h"
 #include "proxy_man.h"
+#include "sandbox.h"
 #include "version.h"
 
 #include <unistd.h>
@@ -27,8 +28,10 @@ static void print_help(void)
 static int run(int argc, char **argv, struct err *e)
 {
 	struct proxy_config config;
-	int rc;
+	int rc = sandbox_start(e);
 
+	if (rc < 0)
+		return rc;
 	proxy_config_init(&config);
 	rc = options_parse(&proxy_options, 1, argc, argv, environ, &config, NULL, 0, NULL, e);
 	if (rc < 0)

@@ -14,6 +14,7 @@ static uint64_t cpu_ns(void)
 	struct rusage usage;
 	uint64_t seconds, micros;
 
+	/* #syscalls getrusage */
 	if (getrusage(RUSAGE_SELF, &usage) < 0)
 		return 0;
 	seconds = (uint64_t)usage.ru_utime.tv_sec + (uint64_t)usage.ru_stime.tv_sec;
@@ -24,6 +25,7 @@ static uint64_t cpu_ns(void)
 /* proc(5), statm: total and resident size in pages. */
 static uint64_t resident_bytes(void)
 {
+	/* #syscalls openat read close */
 	_cleanup_close_ int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 	char text[128], *resident;
 	ssize_t n;
@@ -64,6 +66,7 @@ void metrics_self_read(struct metrics_self *out)
 		.resident_bytes = resident_bytes(),
 		.open_fds = open_fds(),
 	};
+	/* #syscalls prlimit64 */
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
 		out->max_fds = limit.rlim_cur;
 }

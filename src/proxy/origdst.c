@@ -18,6 +18,7 @@ int origdst_get(int fd, enum addr_family family, union sockaddr_any *out, bool *
 	int rc;
 
 	*known = true;
+	/* #syscalls getsockopt getsockname */
 	rc = family == ADDR_V4 ? getsockopt(fd, IPPROTO_IP, SO_ORIGINAL_DST, out, &len)
 			       : getsockopt(fd, IPPROTO_IPV6, IP6T_SO_ORIGINAL_DST, out, &len);
 	if (rc == 0)

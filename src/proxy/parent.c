@@ -13,6 +13,7 @@
 #include "log.h"
 #include "loop.h"
 #include "pod.h"
+#include "sandbox.h"
 #include "vitals.h"
 #include "worker.h"
 
@@ -51,11 +52,13 @@ _noreturn_ static void be_worker(struct parent *p, pid_t parent_pid)
 {
 	struct err e = ERR_INIT;
 
+	/* #syscalls prctl getppid */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent_pid)
 		_exit(EXIT_FAILED);
 	prctl(PR_SET_NAME, "sluice-worker");
-	if (worker_run(&p->pod, p->config, p->vitals, p->stop_fd, &e) < 0) {
+	if (sandbox_hide(p->config, &e) < 0 ||
+	    worker_run(&p->pod, p->config, p->vitals, p->stop_fd, &e) < 0) {
 		log_error("%s", e.text);
 		_exit(EXIT_FAILED);
 	}
@@ -64,6 +67,7 @@ _noreturn_ static void be_worker(struct parent *p, pid_t parent_pid)
 
 static int spawn(struct parent *p, struct err *e)
 {
+	/* #syscalls clone getpid */
 	pid_t self = getpid(), pid = fork();
 
 	if (pid < 0)
@@ -122,6 +126,7 @@ static int reap(struct parent *p, struct err *e)
 {
 	int status;
 
+	/* #syscalls wait4 */
 	if (waitpid(p->worker, &status, WNOHANG) != p->worker)
 		return 0;
 	return worker_ended(p, status, e);
@@ -136,6 +141,7 @@ static void check_pulse(struct parent *p)
 	p->pulse = pulse;
 	if (p->still_ms >= HUNG_MS) {
 		log_error("the worker stands still: killing it");
+		/* #syscalls kill */
 		kill(p->worker, SIGKILL);
 		p->still_ms = 0;
 	}
@@ -145,6 +151,7 @@ static void stop(struct parent *p)
 {
 	p->stopping = true;
 	pod_close_listeners(&p->pod);
+	/* #syscalls write */
 	eventfd_write(p->stop_fd, 1);
 }
 
@@ -154,6 +161,7 @@ static int supervise(struct parent *p, const sigset_t *signals, struct err *e)
 	int rc = spawn(p, e);
 
 	while (rc == 0) {
+		/* #syscalls rt_sigtimedwait */
 		switch (sigtimedwait(signals, NULL, &check)) {
 		case SIGTERM:
 		case SIGINT:
@@ -192,7 +200,6 @@ int parent_run(const struct proxy_config *config, struct err *e)
 	sigaddset(&signals, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	raise_descriptor_limit();
 
 	p.vitals = mmap(NULL, sizeof(*p.vitals), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
@@ -203,7 +210,9 @@ int parent_run(const struct proxy_config *config, struct err *e)
 	rc = p.stop_fd < 0 ? err_sys(e, -errno, "cannot make an eventfd")
 			   : pod_open(&p.pod, config, e);
 	if (rc == 0) {
-		rc = supervise(&p, &signals, e);
+		rc = sandbox_parent(config, e);
+		if (rc == 0)
+			rc = supervise(&p, &signals, e);
 		pod_close(&p.pod);
 	}
 	if (p.stop_fd >= 0)

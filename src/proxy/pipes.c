@@ -22,6 +22,7 @@ static struct pipe *open_pipe(struct pipe_pool *pool)
 
 	if (!p)
 		return NULL;
+	/* #syscalls pipe2 */
 	if (pipe2(fds, O_NONBLOCK | O_CLOEXEC) < 0) {
 		free(p);
 		return NULL;
@@ -29,6 +30,7 @@ static struct pipe *open_pipe(struct pipe_pool *pool)
 	pool->open++;
 	p->read_fd = fds[0];
 	p->write_fd = fds[1];
+	/* #syscalls fcntl */
 	if (fcntl(p->write_fd, F_GETPIPE_SZ) >= PIPE_BYTES)
 		return p;
 	close_pipe(pool, p);

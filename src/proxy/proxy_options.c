@@ -139,6 +139,10 @@ static const struct option rows[] = {
 	  .parse = read_name, FIELD(service_name) },
 	{ "service-namespace", "NAME", NULL, "service_namespace on every series", OPTION_VALUE,
 	  .parse = read_name, FIELD(service_namespace) },
+	{ "sandbox", "on|off", "on",
+	  "forbid the system calls that serving does not take (seccomp), and reading the worker's "
+	  "memory; off, to trace it or to have core files",
+	  OPTION_VALUE, .parse = read_bool, FIELD(sandbox) },
 	{ "log-level", "LEVEL", "info", "least urgent lines to print: error, warn, info, debug",
 	  OPTION_VALUE, .parse = read_log_level, FIELD(log_level) },
 	{ "config", "FILE", NULL,
@@ -167,6 +171,7 @@ void proxy_config_init(struct proxy_config *c)
 		.beat_timeout_ms = CONTRACT_BEAT_TIMEOUT_MS,
 		.drain_ms = 25000,
 		.max_samples = 20000,
+		.sandbox = true,
 		.keepalive_idle_ms = 25000,
 		.keepalive_interval_ms = 25000,
 		.keepalive_count = 127,

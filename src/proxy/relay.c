@@ -94,6 +94,7 @@ static ssize_t send_some(struct leg *to, const char *data, size_t len, int flags
 	ssize_t sent;
 
 	do {
+		/* #syscalls sendto */
 		sent = send(to->source.fd, data, len, MSG_NOSIGNAL | flags);
 	} while (sent < 0 && errno == EINTR);
 	if (sent >= 0)
@@ -126,6 +127,7 @@ static int drain_pipe(struct flow *f, struct leg *to)
 	struct pipe *p = to->pipe;
 
 	while (p->bytes) {
+		/* #syscalls splice */
 		ssize_t n = splice(p->read_fd, NULL, to->source.fd, NULL, p->bytes,
 				   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
 
@@ -180,6 +182,7 @@ static void pass_fin(struct leg *to)
 {
 	if (has_pending(to) || to->fin_sent)
 		return;
+	/* #syscalls shutdown */
 	shutdown(to->source.fd, SHUT_WR);
 	to->fin_sent = true;
 }
@@ -221,6 +224,7 @@ struct taken {
 static void receive(struct flow *f, struct leg *from, bool ending, struct taken *t)
 {
 	do {
+		/* #syscalls recvfrom */
 		ssize_t n = recv(from->source.fd, f->thread->buffer + t->len,
 				 FLOW_BUFFER - (size_t)t->len, 0);
 

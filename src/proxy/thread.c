@@ -37,6 +37,7 @@ static void accept_ready(struct loop_source *source, uint32_t events)
 			thread_pause_accepting(t);
 			return;
 		}
+		/* #syscalls accept4 */
 		fd = accept4(source->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {
 			t->now = loop_clock();

@@ -39,6 +39,7 @@ uint16_t upstream_port(uint16_t client, unsigned attempt)
  */
 static int connect_socket(int fd, const union sockaddr_any *to)
 {
+	/* #syscalls connect */
 	if (connect(fd, &to->sa, sockaddr_len(to)) == 0)
 		return 0;
 	if (errno != EINPROGRESS)
@@ -65,6 +66,7 @@ static int bind_socket(int fd, const union sockaddr_any *from, unsigned attempt)
 		own.v4.sin_port = port;
 	else
 		own.v6.sin6_port = port;
+	/* #syscalls bind */
 	return bind(fd, &own.sa, sockaddr_len(&own)) < 0 ? -errno : 0;
 }
 

@@ -13,6 +13,7 @@
 #include "admin.h"
 #include "heartbeat.h"
 #include "log.h"
+#include "sandbox.h"
 #include "thread.h"
 
 #include <errno.h>
@@ -124,6 +125,7 @@ static void stop_ready(struct loop_source *source, uint32_t events)
 	eventfd_t steps;
 
 	(void)events;
+	/* #syscalls read */
 	if (eventfd_read(source->fd, &steps) < 0)
 		return;
 	if (atomic_load(&w->shared.phase) == PHASE_SERVING) {
@@ -299,6 +301,7 @@ static int start_threads(struct worker *w, struct err *e)
 		w->thread_count++;
 		if (i == 0)
 			continue;
+		/* #syscalls clone */
 		rc = pthread_create(&t->handle, NULL, thread_main, t);
 		if (rc != 0) {
 			thread_fini(t);
@@ -401,7 +404,8 @@ int worker_run(struct pod *pod, const struct proxy_config *config, struct vitals
 	/* What a large scrape took is to go back at once, not to raise the threshold for it. */
 	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
 	rc = init(&w, stop_fd, e);
-
+	if (rc == 0)
+		rc = sandbox_worker(config, e);
 	if (rc == 0)
 		serve(&w);
 	admin_stop(w.admin);

@@ -66,13 +66,14 @@ def child_setup(netns=None, userns=None, uid=None, gid=None, caps=None):
 class Process:
     """A long-running program; its output (both streams) is kept line by line."""
 
-    def __init__(self, argv, env=None, stdin=subprocess.DEVNULL, **where):
+    def __init__(self, argv, env=None, stdin=subprocess.DEVNULL, setup=None, **where):
         self.lines = []
         self._news = threading.Condition()
         self._ended = False
         self.popen = subprocess.Popen(argv, stdin=stdin, stdout=subprocess.PIPE,
                                       stderr=subprocess.STDOUT, text=True, env=env,
-                                      start_new_session=True, preexec_fn=child_setup(**where))
+                                      start_new_session=True,
+                                      preexec_fn=setup or child_setup(**where))
         self.pid = self.popen.pid
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

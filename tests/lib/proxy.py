@@ -8,7 +8,7 @@ import signal
 import time
 
 from .metrics import Metrics
-from .proc import Process, alive, children, wait_until
+from .proc import Process, alive, child_setup, children, wait_until
 from .sluice import PROXY, environment
 from .world import PROXY_UID
 
@@ -17,10 +17,12 @@ class Proxy(Process):
     """`Proxy(netns, "--option")`: started, and ready unless `ready=False`."""
 
     def __init__(self, netns, *args, caps=(), uid=PROXY_UID, env=None, ready=True,
-                 descriptors=None):
+                 descriptors=None, scratch=None):
         limit = ["prlimit", f"--nofile={descriptors}:{descriptors}"] if descriptors else []
-        super().__init__([*limit, PROXY, *args], env=environment(env), netns=netns, uid=uid,
-                         caps=caps)
+        identity = {"netns": netns, "uid": uid, "caps": caps}
+        super().__init__([*limit, f"/{PROXY.name}" if scratch else PROXY, *args],
+                         env=environment(env),
+                         setup=scratch.setup(**identity) if scratch else child_setup(**identity))
         self.netns = netns
         self._heard = {}
         if ready:
@@ -100,6 +102,7 @@ class Proxy(Process):
         return self.wait()
 
     def end(self):
-        """As any process; and what a sanitizer found in it fails the test."""
+        """As any process; what a sanitizer found, or the sandbox refused, fails the test."""
         super().end()
+        assert "sandbox refused" not in self.output, self.output
         assert "Sanitizer" not in self.output and "runtime error" not in self.output, self.output

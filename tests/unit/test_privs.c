@@ -83,7 +83,7 @@ static int probe_never(void)
 	return REFUSED(execve(argv[0], argv, argv)) && REFUSED(unshare(CLONE_NEWUSER)) &&
 			       REFUSED(socket(AF_PACKET, SOCK_DGRAM, 0)) &&
 			       REFUSED((int)syscall(SYS_bpf, 0, NULL, 0)) && REFUSED(chroot("/")) &&
-			       REFUSED(setuid(getuid() + 1))
+			       REFUSED((int)syscall(SYS_setuid, getuid() + 1))
 		       ? AS_EXPECTED
 		       : 1;
 }

@@ -194,4 +194,4 @@ def test_our_own_connections_sent_back_to_us_end_at_once(world, start_proxy):
     m = proxy.settled("outbound")
     assert m.sum("sluice_connections_opened_total") == 2
     assert m.sum("sluice_connections_closed_total", outcome="loop") == 1
-    assert "--proxy-uid=1337" in proxy.output
+    proxy.wait_line("--proxy-uid=1337")

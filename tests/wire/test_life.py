@@ -216,15 +216,6 @@ def test_armed_is_told(world, start_proxy):
     wait_until(lambda: proxy.metrics().sum("sluice_armed") == 0, "sluice_armed 0")
 
 
-def test_it_keeps_no_privilege(start_proxy):
-    proxy = start_proxy()
-    for pid in (proxy.pid, proxy.worker):
-        with open(f"/proc/{pid}/status", encoding="ascii") as f:
-            status = dict(line.split(":\t", 1) for line in f.read().splitlines() if ":\t" in line)
-        assert status["Uid"].split() == ["1337"] * 4
-        assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0
-
-
 def test_the_collision_with_a_transparent_listener(world, start_proxy, family):
     """One source port towards eight ports, all open at once, through the proxy."""
     sluice(world.pod, "apply", "--heartbeat-timeout=20s")
