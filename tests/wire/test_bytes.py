@@ -7,6 +7,7 @@ import time
 import pytest
 
 from lib.servers import Server, digest, pattern, read_all
+from lib.sluice import sanitized
 
 MIB = 1 << 20
 SIZES = [1, 1000, 65536, MIB + 1, 100 * MIB]
@@ -115,18 +116,12 @@ def test_a_stalled_reader_holds_the_sender_back(side, proxy, world):
         assert s.recv(1) == b""
     server.wait()
     assert done == [digest(data)]
-    assert rss < 64 * MIB or sanitized(proxy)
+    assert rss < 64 * MIB or sanitized()
 
 
 def resident(pid):
     with open(f"/proc/{pid}/statm", encoding="ascii") as f:
         return int(f.read().split()[1]) * 4096
-
-
-def sanitized(proxy):
-    """Sanitizers reserve memory of their own."""
-    with open(f"/proc/{proxy.worker}/maps", encoding="ascii") as f:
-        return any("asan" in line or "tsan" in line for line in f)
 
 
 def test_many_small_messages_keep_their_order(side, family, proxy, world):

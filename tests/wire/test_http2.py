@@ -12,6 +12,7 @@ from h2.connection import H2Connection
 
 from lib.proc import Process, wait_until
 from lib.servers import Server
+from lib.sluice import sanitized
 
 PEER = Path(__file__).parent.parent / "lib" / "grpc_peer.py"
 METHOD = "test.v1.Peer/"
@@ -227,7 +228,8 @@ def test_floods(world, side, proxy, kind):
         before = before or m.sum("process_resident_memory_bytes")
     assert got == [len(PREFACE + data)] * 5
     m = proxy.settled(side.direction, 5)
-    assert m.sum("process_resident_memory_bytes") < before + (4 << 20)
+    # Address Sanitizer keeps what is freed for a while.
+    assert m.sum("process_resident_memory_bytes") < before + (4 << 20) or sanitized()
     assert m.by("sluice_observer_lost_total", "reason") == ({reason: 5} if reason else {})
     assert m.sum(f"{side.http}_active_requests") == 0
     cancelled = m.sum(f"{side.http}_request_duration_seconds_count", error_type="cancelled")
