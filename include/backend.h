@@ -15,6 +15,7 @@ struct backend_options {
 /* What apply did. */
 struct backend_applied {
 	bool changed;	    /* false: it was all there already */
+	bool existed;	    /* this backend held another plan, or part of this one */
 	bool overtaken;	    /* somebody changed the rules between our change and the proof */
 	bool counters_lost; /* the kernel took the rules but not others' counters */
 	bool replaced;	    /* the other backend held a plan, which is gone */
@@ -57,8 +58,12 @@ struct backend {
 	 */
 	int (*hush)(const struct backend_options *o, struct err *e);
 
-	/* Returns the number of differences, each told to @report, or -errno with @e set. */
-	long (*check)(const struct plan *p, compare_report *report, void *data, struct err *e);
+	/*
+	 * Returns the number of differences, each told to @report, or -errno with @e set. How many
+	 * rules it should hold goes to *@rules.
+	 */
+	long (*check)(const struct plan *p, compare_report *report, void *data, size_t *rules,
+		      struct err *e);
 
 	/*
 	 * Whether there is anything of ours; asking changes nothing. 1, 0, or -errno with @e set:
@@ -86,8 +91,18 @@ int backend_apply(enum backend_choice choice, const struct plan *p, const struct
 int backend_remove(enum backend_choice choice, const struct backend_options *o,
 		   struct backend_removed *done, struct err *e);
 
-/* As the backends' own; rules that the other backend holds are a difference too. */
+/* What check looked at. */
+struct backend_checked {
+	const struct backend *by;
+	size_t rules; /* of the plan, there */
+	bool held;    /* it holds a plan, if another one */
+};
+
+/*
+ * As the backends' own; rules that the other backend holds are a difference too. @done may be
+ * NULL.
+ */
 long backend_check(enum backend_choice choice, const struct plan *p, compare_report *report,
-		   void *data, struct err *e);
+		   void *data, struct backend_checked *done, struct err *e);
 
 #endif

@@ -44,6 +44,12 @@ static inline void cleanup_fclose(FILE **f)
 		fclose(*f);
 }
 
+/* What a noun takes behind a number: "1 rule", "2 rules". */
+static inline const char *plural(uint64_t count)
+{
+	return count == 1 ? "" : "s";
+}
+
 /* Hands a descriptor on: the cleanup attribute no longer closes it. */
 static inline int take_fd(int *fd)
 {

@@ -95,6 +95,7 @@ static void next_phase(struct worker *w)
 	const struct proxy_config *c = w->config;
 	uint64_t now = loop_clock();
 	int phase = atomic_load(&w->shared.phase) + 1;
+	unsigned left;
 
 	switch (phase) {
 	case PHASE_LEAVING:
@@ -107,7 +108,8 @@ static void next_phase(struct worker *w)
 		break;
 	case PHASE_DRAINING:
 		w->deadline = now + 1000000ull * c->drain_ms;
-		log_info("draining: %u connections", atomic_load(&w->shared.connections));
+		left = atomic_load(&w->shared.connections);
+		log_info("draining: %u connection%s", left, plural(left));
 		break;
 	default:
 		phase = PHASE_ENDED;
@@ -288,7 +290,7 @@ static int start_threads(struct worker *w, struct err *e)
 	w->threads = calloc(count, sizeof(*w->threads));
 	w->seen_rounds = calloc(count, sizeof(*w->seen_rounds));
 	if (!w->threads || !w->seen_rounds)
-		return err_set(e, -ENOMEM, "out of memory for %u threads", count);
+		return err_set(e, -ENOMEM, "out of memory for %u thread%s", count, plural(count));
 	for (unsigned i = 0; i < count; i++) {
 		struct thread *t = &w->threads[i];
 		struct metrics_shard *shard = metrics_shard_new(w->metrics, e);

@@ -243,11 +243,12 @@ static long check_route(const struct plan *p, compare_report *report, void *data
 }
 
 long backend_check(enum backend_choice choice, const struct plan *p, compare_report *report,
-		   void *data, struct err *e)
+		   void *data, struct backend_checked *done, struct err *e)
 {
 	const struct backend *b = choice == BACKEND_IPTABLES ? &backend_iptc : &backend_nft;
 	char line[128];
 	long differences;
+	size_t rules;
 	int other;
 
 	if (choice == BACKEND_AUTO) {
@@ -258,7 +259,9 @@ long backend_check(enum backend_choice choice, const struct plan *p, compare_rep
 		if (nft == 0 && holds(&backend_iptc, NULL, e) > 0)
 			b = &backend_iptc;
 	}
-	differences = b->check(p, report, data, e);
+	differences = b->check(p, report, data, &rules, e);
+	if (differences >= 0 && done)
+		*done = (struct backend_checked){ b, rules, holds(b, NULL, e) > 0 };
 	if (differences >= 0) {
 		long routing = check_route(p, report, data, e);
 

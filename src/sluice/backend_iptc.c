@@ -244,6 +244,23 @@ static bool any_written(const struct transaction *tx)
 	return any;
 }
 
+/* Whether any table held something of ours: before it was written, or as it is now. */
+static bool any_before(const struct transaction *tx, const struct tables *want)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < LOWER_TABLE_COUNT; i++) {
+		for (unsigned f = 0; f < ADDR_FAMILY_COUNT; f++) {
+			bool written = tx->written[i][f];
+			const struct xtable *t =
+				written ? &tx->before.each[i][f] : &want->each[i][f];
+
+			any |= !xtable_empty(t) && (written || legacy_has_family(f));
+		}
+	}
+	return any;
+}
+
 static int iptc_apply(const struct plan *p, const struct backend_options *o,
 		      struct backend_applied *done, struct err *e)
 {
@@ -265,6 +282,7 @@ static int iptc_apply(const struct plan *p, const struct backend_options *o,
 			roll_back(&tx, e);
 	}
 	done->changed = any_written(&tx);
+	done->existed = any_before(&tx, &want);
 	done->counters_lost = tx.counters_lost;
 	done->rules = tables_rules(&want);
 	tables_fini(&want);
@@ -272,11 +290,13 @@ static int iptc_apply(const struct plan *p, const struct backend_options *o,
 	return rc;
 }
 
-static long iptc_check(const struct plan *p, compare_report *report, void *data, struct err *e)
+static long iptc_check(const struct plan *p, compare_report *report, void *data, size_t *rules,
+		       struct err *e)
 {
 	struct tables want;
 	long total = 0, rc = tables_encode(&want, p, e);
 
+	*rules = tables_rules(&want);
 	for (unsigned i = 0; rc >= 0 && i < LOWER_TABLE_COUNT; i++) {
 		for (unsigned f = 0; rc >= 0 && f < ADDR_FAMILY_COUNT; f++) {
 			struct xtable have;

@@ -41,6 +41,7 @@ static long compare(const struct ruleset *want, const struct ruleset *have, comp
 struct change {
 	struct ruleset want; /* the plan, encoded */
 	bool wrote;	     /* false: the kernel holds it already */
+	bool existed;	     /* there was a table of ours */
 	uint32_t generation; /* that it made */
 };
 
@@ -58,6 +59,7 @@ static int try_change(struct nl_socket *nl, const struct plan *p, struct change 
 		rc = differences < 0 ? (int)differences : 0;
 		c->wrote = differences > 0;
 	}
+	c->existed = have.exists;
 	if (rc == 0 && c->wrote)
 		rc = nft_write(nl, &c->want, &have, &c->generation, e);
 	ruleset_fini(&have);
@@ -139,6 +141,7 @@ static int nft_apply(const struct plan *p, const struct backend_options *o,
 	else if (c.wrote)
 		rc = prove(nl, &c, &done->overtaken, e);
 	done->changed = c.wrote;
+	done->existed = c.existed;
 	for (size_t i = 0; i < c.want.set_count; i++)
 		done->elements += c.want.sets[i].ranges.count;
 	ruleset_fini(&c.want);
@@ -146,12 +149,14 @@ static int nft_apply(const struct plan *p, const struct backend_options *o,
 	return rc;
 }
 
-static long nft_check(const struct plan *p, compare_report *report, void *data, struct err *e)
+static long nft_check(const struct plan *p, compare_report *report, void *data, size_t *rules,
+		      struct err *e)
 {
 	struct ruleset have = { .exists = false }, want = { .exists = false };
 	struct nl_socket *nl = nl_socket_new(NETLINK_NETFILTER, e);
 	long rc;
 
+	*rules = plan_rule_count(p);
 	if (!nl)
 		return e->code;
 	rc = nft_read(nl, &have, e);
@@ -213,9 +218,10 @@ static int drain(const struct plan *anchored, const struct backend_options *o,
 		 const struct plan_ports *ports, struct err *e)
 {
 	long rc = drain_wait(ports, o->drain_ms, e);
+	size_t rules;
 
 	if (rc == 0)
-		rc = nft_check(anchored, NULL, NULL, e);
+		rc = nft_check(anchored, NULL, NULL, &rules, e);
 	if (rc > 0)
 		rc = nft_present(e);
 	return rc > 0 ? err_set(e, -EBUSY,
@@ -251,7 +257,8 @@ static int put_back(struct ruleset *before, const struct plan *anchored, struct 
 
 	for (unsigned try = 0; rc == -ERESTART && try < COMMIT_TRIES; try++) {
 		struct ruleset now = { .exists = false };
-		long differences = nft_check(anchored, NULL, NULL, e);
+		size_t rules;
+		long differences = nft_check(anchored, NULL, NULL, &rules, e);
 
 		rc = differences < 0 ? (int)differences : 0;
 		if (differences == 0)

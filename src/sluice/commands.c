@@ -42,10 +42,14 @@ static struct backend_options options_of(const struct config *c)
 
 static void print_applied(const struct config *c, const struct backend_applied *done)
 {
-	printf("sluice: %s: %zu rules", done->changed ? "applied" : "nothing to change",
-	       done->rules);
-	if (done->changed && done->by == &backend_nft)
-		printf(", %zu sets of %zu ranges", done->sets, done->elements);
+	const char *what = !done->changed		      ? "nothing to change"
+			   : done->existed && !done->replaced ? "changed"
+							      : "applied";
+
+	printf("sluice: %s: %zu rule%s", what, done->rules, plural(done->rules));
+	if (done->changed && done->sets)
+		printf(", %zu set%s of %zu range%s", done->sets, plural(done->sets), done->elements,
+		       plural(done->elements));
 	if (done->by != &backend_nft)
 		printf(" in %s", done->by->name);
 	if (done->replaced)
@@ -115,8 +119,11 @@ int command_remove(const struct config *c, struct err *e)
 			"through the proxy hang until they time out");
 	if (!done.existed)
 		puts("sluice: nothing to remove");
+	else if (!done.destroyed)
+		puts("sluice: removed: the rules");
 	else
-		printf("sluice: removed: the rules, and %zu proxied connections\n", done.destroyed);
+		printf("sluice: removed: the rules, and %zu proxied connection%s\n", done.destroyed,
+		       plural(done.destroyed));
 	return EXIT_DONE;
 }
 
@@ -156,27 +163,51 @@ int command_plan(const struct config *c, struct err *e)
 	return rc;
 }
 
+static bool begins(const char *line, const char *with)
+{
+	return strncmp(line, with, strlen(with)) == 0;
+}
+
+/* Whether a plan for other options can be all that makes this difference. */
+static bool may_be_options(const char *line)
+{
+	if (begins(line, "changed table") || begins(line, "changed chain"))
+		return false;
+	/* Rules of ours name their row. */
+	return !begins(line, "extra rule:") || strstr(line, "comment ");
+}
+
 static void print_difference(const char *line, void *data)
 {
-	(void)data;
+	bool *options = data;
+
+	*options &= may_be_options(line);
 	puts(line);
 }
 
 static int check(const struct config *c, const struct plan *p, struct err *e)
 {
+	struct backend_checked done = { .rules = 0 };
 	long differences = commands_enter(c, e);
+	bool options = true;
 
 	if (differences == 0 && c->watch)
 		return watch_run(c, p, e);
 	if (differences == 0)
-		differences = backend_check(c->backend, p, print_difference, NULL, e);
+		differences = backend_check(c->backend, p, print_difference, &options, &done, e);
 	if (differences < 0)
 		return (int)differences;
 	if (privs_end(e) < 0)
 		return e->code;
+	if (differences > 0 && options && done.held)
+		log_info("if these come from options: give check the same ones, or the same "
+			 "--config, as apply");
 	if (differences > 0)
 		return EXIT_DRIFT;
-	printf("sluice: the kernel holds the plan: %zu rules\n", plan_rule_count(p));
+	printf("sluice: the kernel holds the plan: %zu rule%s", done.rules, plural(done.rules));
+	if (done.by != &backend_nft)
+		printf(" in %s", done.by->name);
+	putchar('\n');
 	return EXIT_DONE;
 }
 

@@ -67,7 +67,7 @@ static void keep_first(const char *line, void *data)
 static int check_rules(struct run *r, struct err *e)
 {
 	struct first_line first = { "" };
-	long differences = backend_check(r->config->backend, r->plan, keep_first, &first, e);
+	long differences = backend_check(r->config->backend, r->plan, keep_first, &first, NULL, e);
 
 	if (differences < 0)
 		return (int)differences;

@@ -104,7 +104,7 @@ static void compare(struct watcher *w)
 {
 	struct lines now = { .count = 0 };
 	struct err e = ERR_INIT;
-	long differences = backend_check(w->config->backend, w->plan, add_line, &now, &e);
+	long differences = backend_check(w->config->backend, w->plan, add_line, &now, NULL, &e);
 
 	if (differences >= 0 && now.failed)
 		differences = err_set(&e, -ENOMEM, "out of memory for the differences");
@@ -134,7 +134,8 @@ static void repair(struct watcher *w)
 	if (backend_apply(w->config->backend, w->plan, &o, &done, &e) < 0) {
 		complain(w, "cannot repair", &e);
 	} else {
-		printf("repaired: %zu rules in %s\n", done.rules, done.by->name);
+		printf("repaired: %zu rule%s in %s\n", done.rules, plural(done.rules),
+		       done.by->name);
 		w->complaint[0] = '\0';
 	}
 	w->repaired = now_ms();
@@ -269,7 +270,7 @@ int watch_run(const struct config *c, const struct plan *p, struct err *e)
 		rc = w.events = open_events(e);
 	if (rc >= 0) {
 		compare(&w);
-		printf("watching: %zu differences now\n", w.known.count);
+		printf("watching: %zu difference%s now\n", w.known.count, plural(w.known.count));
 		rc = fflush(stdout) == EOF ? err_sys(e, -errno, "cannot write") : loop(&w, e);
 	}
 	if (w.events >= 0)

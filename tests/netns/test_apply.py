@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Applying: again, changed, from every source of options, by every way into a namespace."""
 import os
+import re
 import threading
 
 import pytest
@@ -224,3 +225,37 @@ def test_no_connection_meets_neither_plan(pod):
             t.join()
     assert len(answers) > 500
     assert [a for a in answers if a != "inbound"] == []
+
+
+@pytest.mark.usefixtures("backend")
+def test_what_it_says(world, backend):
+    """Numbers and their nouns; the first plan is applied, another one changes it."""
+    bare = ["--inbound=off"]
+    first = sluice(world.pod, "apply", *bare, "--outbound-exclude-ports=1-10,22").out
+    count = re.match(r"sluice: applied: (\d+) rules", first)[1]
+    assert (", 1 set of 2 ranges, " in first) == (backend == "nft"), first
+    assert sluice(world.pod, "check", *bare, "--outbound-exclude-ports=1-10,22").out == \
+        f"sluice: the kernel holds the plan: {count} rules" + \
+        ("\n" if backend == "nft" else " in the legacy tables\n")
+    second = sluice(world.pod, "apply", *bare, "--exclude-uids=5-9").out
+    assert second.startswith("sluice: changed: ")
+    assert (", 1 set of 1 range, " in second) == (backend == "nft"), second
+    third = sluice(world.pod, "apply", *bare).out
+    assert third.startswith("sluice: changed: ") and "set" not in third
+    assert sluice(world.pod, "remove").out == "sluice: removed: the rules\n"
+    assert sluice(world.pod, "apply", *bare).out.startswith("sluice: applied: ")
+
+
+@pytest.mark.usefixtures("backend")
+def test_check_with_other_options_says_how_to_ask(world, backend):
+    """Only where that can be it: not without a plan, nor when somebody else had a hand in it."""
+    hint = "the same --config, as apply"
+    assert hint not in sluice(world.pod, "check", status=DRIFT).err
+    sluice(world.pod, "apply", "--exclude-uids=5", "--outbound=off")
+    done = sluice(world.pod, "check", status=DRIFT)
+    assert done.err.count("\n") == 1 and hint in done.err
+    sluice(world.pod, "apply")
+    world.pod.run(["nft", "insert", "rule", "inet", "sluice", "outbound", "accept"]
+                  if backend == "nft" else
+                  ["iptables-legacy", "-t", "nat", "-I", "SLUICE_OUTBOUND", "-j", "ACCEPT"])
+    assert sluice(world.pod, "check", status=DRIFT).err == ""

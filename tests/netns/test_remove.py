@@ -86,7 +86,8 @@ def redirected(world, family, direction):
 def test_proxied_connections_are_reset(world, family, direction):
     """Their translation ends with the rules: without a reset both ends would wait for ever."""
     client, proxy = redirected(world, family, direction)
-    sluice(world.pod, "remove")
+    assert sluice(world.pod, "remove").out == \
+        "sluice: removed: the rules, and 1 proxied connection\n"
     with pytest.raises(ConnectionError):
         client.recv(1)
     with pytest.raises(ConnectionError):

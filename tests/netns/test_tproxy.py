@@ -276,7 +276,7 @@ def test_routing_that_is_gone_is_drift_and_comes_back(world):
     assert done.out.splitlines() == [
         f"missing routing: {family}: fwmark 0x736d to local by table 29549"
         for family in ("IPv4", "IPv6")]
-    assert apply(world).out.startswith("sluice: applied: ")
+    assert apply(world).out.startswith("sluice: changed: ")
     sluice(world.pod, "check", MODE, "--heartbeat-timeout=1s")
     assert apply(world).out.startswith("sluice: nothing to change: ")
 
