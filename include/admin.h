@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The admin server: GET or HEAD of /metrics, /ready and /live, in a thread of its own.
+ * The admin server, in a thread of its own. What it serves is a table: admin_endpoints.c.
  *
  * Theory of Operation: one poll loop over the listening sockets, an eventfd that asks it to stop,
  * and at most max_clients connections, beside local_clients from loopback alone. A connection holds
@@ -27,6 +27,7 @@ struct admin;
 struct admin_config {
 	int listeners[ADMIN_LISTENERS]; /* listening TCP sockets, borrowed; made nonblocking */
 	unsigned listener_count;
+	bool open;		   /* every peer counts as one from loopback */
 	unsigned max_clients;	   /* 0: 64, and local_clients: 8 */
 	unsigned local_clients;	   /* more of these for probes and people inside the pod */
 	unsigned head_limit_ms;	   /* from a request's first byte to its last; 0: 2,000 */

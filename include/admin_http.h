@@ -4,21 +4,50 @@
 #define SLUICE_ADMIN_HTTP_H
 
 #include "admin.h"
+#include "admin_request.h"
 
+/*
+ * An answer. An endpoint fills in `status`, `type` and `fields`, and appends the content; the head
+ * is put before it afterwards.
+ */
 struct admin_reply {
 	char *data; /* owned; the answer is data[start] to data[end - 1] */
 	size_t start, end, capacity;
 	bool close; /* the connection ends with it */
+	unsigned status;
+	const char *type;   /* Content-Type; lives longer than the answer */
+	const char *fields; /* more lines of the header, each with its CRLF, or NULL; likewise */
 };
 
-/*
- * The length of the head that @bytes begin with, its empty line included; 0: it is not whole.
- * Empty lines before it count as part of it (RFC 9112 sect. 2.2).
- */
-size_t admin_head_len(struct span bytes);
+/* A path, who may ask for it with which methods, and its answer. */
+struct admin_endpoint {
+	const char *path;
+	unsigned methods; /* ADMIN_GET or ADMIN_POST */
+	enum admin_access access;
+	/* Fills in the answer, which is 200 and plain text so far. 0 or a negative errno. */
+	int (*answer)(const struct admin_config *config, const struct admin_request *q,
+		      struct admin_reply *r);
+};
 
-/* Answers a whole head. 0, or -ENOMEM with nothing owned. */
-int admin_answer(const struct admin_config *config, struct span head, struct admin_reply *out);
+#define ADMIN_GET  (1u << HTTP_METHOD_GET | 1u << HTTP_METHOD_HEAD)
+#define ADMIN_POST (1u << HTTP_METHOD_POST)
+
+/* admin_endpoints.c: every path there is, in the order in which they are listed. */
+extern const struct admin_endpoint admin_endpoints[];
+extern const size_t admin_endpoint_count;
+
+/* Appends to the content; @reply is a struct admin_reply. 0 or -ENOMEM. */
+int admin_reply_append(void *reply, struct span piece);
+
+/* Makes it an answer of @status whose content is @line. 0 or -ENOMEM. */
+int admin_reply_line(struct admin_reply *r, unsigned status, const char *line);
+
+/*
+ * Answers a whole head from a client that is @local (on loopback). 0, or -ENOMEM with nothing
+ * owned.
+ */
+int admin_answer(const struct admin_config *config, bool local, struct span head,
+		 struct admin_reply *out);
 
 /* A short answer of @status and its reason phrase; the connection ends with it. */
 int admin_refuse(unsigned status, struct admin_reply *out);

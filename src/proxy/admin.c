@@ -128,10 +128,10 @@ static void head_take(struct client *c, size_t len)
 }
 
 /* With a descriptor for what it opens. */
-static int answer(struct admin *a, struct span head, struct admin_reply *reply)
+static int answer(struct admin *a, struct client *c, struct span head)
 {
 	bool gave = spare_give_up(a);
-	int rc = admin_answer(&a->config, head, reply);
+	int rc = admin_answer(&a->config, c->local, head, &c->reply);
 
 	if (gave)
 		spares_fill(a);
@@ -151,7 +151,7 @@ static bool client_answer(struct admin *a, struct client *c, uint64_t now)
 	else if (a->output > OUTPUT_MAX)
 		rc = admin_refuse(503, &c->reply);
 	else
-		rc = answer(a, SPAN(c->head, len), &c->reply);
+		rc = answer(a, c, SPAN(c->head, len));
 	if (rc < 0)
 		return false;
 	a->output += c->reply.capacity;

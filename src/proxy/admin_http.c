@@ -2,16 +2,10 @@
 /* Answers to the admin server's requests: see admin_http.h. */
 #include "admin_http.h"
 
-#include "http1_parse.h"
-
 #include <errno.h>
 
-/* Room for the answer's head, which is known when the body is. */
-#define HEAD_ROOM 384u
-
-static const char *const plain = "text/plain; charset=utf-8";
-/* https://prometheus.io/docs/instrumenting/exposition_formats/ */
-static const char *const exposition = "text/plain; version=0.0.4; charset=utf-8";
+/* Room for the answer's head, which is known when the content is. */
+#define HEAD_ROOM 1024u
 
 void admin_reply_fini(struct admin_reply *r)
 {
@@ -19,9 +13,9 @@ void admin_reply_fini(struct admin_reply *r)
 	*r = (struct admin_reply){ 0 };
 }
 
-static int append(void *to, struct span piece)
+int admin_reply_append(void *reply, struct span piece)
 {
-	struct admin_reply *r = to;
+	struct admin_reply *r = reply;
 
 	if (piece.len > r->capacity - r->end) {
 		size_t capacity = MAX(2 * r->capacity, r->end + piece.len);
@@ -39,8 +33,14 @@ static int append(void *to, struct span piece)
 
 static int begin(struct admin_reply *r)
 {
-	*r = (struct admin_reply){ .data = malloc(2048), .capacity = 2048 };
-	r->start = r->end = HEAD_ROOM;
+	*r = (struct admin_reply){
+		.data = malloc(2048),
+		.capacity = 2048,
+		.start = HEAD_ROOM,
+		.end = HEAD_ROOM,
+		.status = 200,
+		.type = "text/plain; charset=utf-8",
+	};
 	return r->data ? 0 : -ENOMEM;
 }
 
@@ -49,12 +49,18 @@ static const char *phrase(unsigned status)
 	switch (status) {
 	case 200:
 		return "OK";
+	case 202:
+		return "Accepted";
 	case 400:
 		return "Bad Request";
+	case 403:
+		return "Forbidden";
 	case 404:
 		return "Not Found";
 	case 405:
 		return "Method Not Allowed";
+	case 406:
+		return "Not Acceptable";
 	case 431:
 		return "Request Header Fields Too Large";
 	default:
@@ -62,16 +68,15 @@ static const char *phrase(unsigned status)
 	}
 }
 
-/* Puts the head before the body; with @head_only the body goes. */
-static void finish(struct admin_reply *r, unsigned status, const char *type, bool head_only)
+/* Puts the head before the content; with @head_only the content goes. */
+static void finish(struct admin_reply *r, bool head_only)
 {
 	char head[HEAD_ROOM];
 	int n = snprintf(head, sizeof(head),
 			 "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
 			 "Cache-Control: no-store\r\n%s%s\r\n",
-			 status, phrase(status), type, r->end - HEAD_ROOM,
-			 status == 405 ? "Allow: GET, HEAD\r\n" : "",
-			 r->close ? "Connection: close\r\n" : "");
+			 r->status, phrase(r->status), r->type, r->end - HEAD_ROOM,
+			 r->fields ? r->fields : "", r->close ? "Connection: close\r\n" : "");
 
 	r->start = HEAD_ROOM - (size_t)n;
 	memcpy(r->data + r->start, head, (size_t)n);
@@ -79,121 +84,75 @@ static void finish(struct admin_reply *r, unsigned status, const char *type, boo
 		r->end = HEAD_ROOM;
 }
 
-/* A body of one line. */
-static int answer_line(struct admin_reply *r, unsigned status, const char *line, bool head_only)
+int admin_reply_line(struct admin_reply *r, unsigned status, const char *line)
 {
-	if (append(r, span_str(line)) < 0 || append(r, SPAN_LIT("\n")) < 0)
-		return -ENOMEM;
-	finish(r, status, plain, head_only);
-	return 0;
+	r->status = status;
+	return admin_reply_append(r, span_str(line)) < 0 ||
+			       admin_reply_append(r, SPAN_LIT("\n")) < 0
+		       ? -ENOMEM
+		       : 0;
 }
 
-static int answer_metrics(const struct admin_config *config, struct admin_reply *r, bool head_only)
+/* 404, with what there is. */
+static int answer_unknown(struct admin_reply *r)
 {
-	struct metrics_process process = { .worker_restarts = 0 };
-	int rc;
+	int rc = admin_reply_line(r, 404, "not found: there are");
 
-	config->process(config->ctx, &process);
-	rc = metrics_text(config->metrics, &process, append, r);
-	if (rc == 0)
-		finish(r, 200, exposition, head_only);
+	for (size_t i = 0; rc == 0 && i < admin_endpoint_count; i++) {
+		const struct admin_endpoint *e = &admin_endpoints[i];
+		char line[80];
+
+		snprintf(line, sizeof(line), "  %s%s", e->methods == ADMIN_POST ? "POST " : "",
+			 e->path);
+		rc = admin_reply_line(r, 404, line);
+	}
 	return rc;
 }
 
-static int answer_path(const struct admin_config *config, struct span path, struct admin_reply *r,
-		       bool head_only)
+static int answer_method(const struct admin_endpoint *e, struct admin_reply *r)
 {
-	if (span_eq(path, SPAN_LIT("/metrics")))
-		return answer_metrics(config, r, head_only);
-	if (span_eq(path, SPAN_LIT("/ready"))) {
-		const char *why = config->not_ready(config->ctx);
+	bool post = e->methods == ADMIN_POST;
 
-		return answer_line(r, why ? 503 : 200, why ? why : "ready", head_only);
+	r->fields = post ? "Allow: POST\r\n" : "Allow: GET, HEAD\r\n";
+	return admin_reply_line(r, 405, post ? "only POST" : "only GET and HEAD");
+}
+
+static int answer(const struct admin_config *config, const struct admin_request *q,
+		  struct admin_reply *r)
+{
+	const struct admin_endpoint *e = NULL;
+	const char *why;
+
+	for (size_t i = 0; i < admin_endpoint_count && !e; i++) {
+		if (span_eq(q->path, span_str(admin_endpoints[i].path)))
+			e = &admin_endpoints[i];
 	}
-	if (span_eq(path, SPAN_LIT("/live")))
-		return answer_line(r, 200, "live", head_only);
-	return answer_line(r, 404, "not found: there are /metrics, /ready and /live", head_only);
+	if (!e)
+		return answer_unknown(r);
+	if (!(e->methods >> q->method & 1))
+		return answer_method(e, r);
+	why = admin_request_refused(q, e->access);
+	if (why)
+		return admin_reply_line(r, 403, why);
+	return e->answer(config, q, r);
 }
 
-/* The next line of @rest without its end; false when there is none. */
-static bool next_line(struct span *rest, struct span *line)
+int admin_answer(const struct admin_config *config, bool local, struct span head,
+		 struct admin_reply *out)
 {
-	const char *end = rest->len ? memchr(rest->ptr, '\n', rest->len) : NULL;
-	size_t len;
-
-	if (!end)
-		return false;
-	len = (size_t)(end - rest->ptr);
-	*line = SPAN(rest->ptr, len - (len && end[-1] == '\r'));
-	*rest = SPAN(end + 1, rest->len - len - 1);
-	return true;
-}
-
-size_t admin_head_len(struct span bytes)
-{
-	struct span rest = bytes, line;
-	bool begun = false;
-
-	while (next_line(&rest, &line)) {
-		if (line.len)
-			begun = true;
-		else if (begun)
-			return bytes.len - rest.len;
-	}
-	return 0;
-}
-
-/* Whether a field makes the connection end: Connection: close, or content, which is not read. */
-static bool field_closes(struct span line)
-{
-	struct span value;
-	bool done = false;
-
-	if (http1_parse_field(line, &value) == HTTP1_FIELD_LENGTH)
-		return !span_eq(value, SPAN_LIT("0"));
-	if (http1_parse_field(line, &value) == HTTP1_FIELD_CODING)
-		return true;
-	if (line.len < 11 || !span_eq_nocase(SPAN(line.ptr, 11), SPAN_LIT("connection:")))
-		return false;
-	line = SPAN(line.ptr + 11, line.len - 11);
-	while (span_next(&line, ',', &value, &done)) {
-		if (span_eq_nocase(span_trim(value), SPAN_LIT("close")))
-			return true;
-	}
-	return false;
-}
-
-int admin_answer(const struct admin_config *config, struct span head, struct admin_reply *out)
-{
-	struct http1_request_line request;
-	struct http1_line line = { .cut = false };
-	struct span field, path;
-	const char *query;
+	struct admin_request q;
+	bool known = admin_request_parse(head, &q);
 	int rc = begin(out);
 
-	if (rc < 0)
-		return rc;
-	while (next_line(&head, &line.text) && !line.text.len)
-		;
-	line.tail = line.text;
-	out->close = true;
-	if (!http1_parse_request_line(&line, &request)) {
-		rc = answer_line(out, 400, "not an HTTP/1 request", false);
-		goto out;
-	}
-	out->close = request.version != HTTP_VERSION_1_1;
-	while (next_line(&head, &field))
-		out->close |= field.len && field_closes(field);
-	query = memchr(request.target.ptr, '?', request.target.len);
-	path = SPAN(request.target.ptr,
-		    query ? (size_t)(query - request.target.ptr) : request.target.len);
-	if (request.method == HTTP_METHOD_GET || request.method == HTTP_METHOD_HEAD)
-		rc = answer_path(config, path, out, request.method == HTTP_METHOD_HEAD);
-	else
-		rc = answer_line(out, 405, "only GET and HEAD", false);
-out:
+	q.local = local || config->open;
+	out->close = q.close;
+	if (rc == 0)
+		rc = known ? answer(config, &q, out)
+			   : admin_reply_line(out, 400, "not an HTTP/1 request");
 	if (rc < 0)
 		admin_reply_fini(out);
+	else
+		finish(out, known && q.method == HTTP_METHOD_HEAD);
 	return rc;
 }
 
@@ -201,11 +160,12 @@ int admin_refuse(unsigned status, struct admin_reply *out)
 {
 	int rc = begin(out);
 
-	if (rc == 0) {
-		out->close = true;
-		rc = answer_line(out, status, phrase(status), false);
-	}
+	out->close = true;
+	if (rc == 0)
+		rc = admin_reply_line(out, status, phrase(status));
 	if (rc < 0)
 		admin_reply_fini(out);
+	else
+		finish(out, false);
 	return rc;
 }

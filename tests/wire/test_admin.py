@@ -40,7 +40,7 @@ def test_head_has_no_body(admin):
                                                 ("/metrics/", "GET", 404),
                                                 ("/metrics", "POST", 405),
                                                 ("/ready", "DELETE", 405),
-                                                ("/quit", "POST", 405)])
+                                                ("/nothing", "POST", 404)])
 def test_what_there_is_not(admin, path, method, status):
     assert admin.get(path, method=method)[0] == status
 

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What the admin server serves, one row a path: see admin_http.h. */
+#include "admin_http.h"
+
+/* https://prometheus.io/docs/instrumenting/exposition_formats/ */
+static const char exposition[] = "text/plain; version=0.0.4; charset=utf-8";
+
+static int answer_metrics(const struct admin_config *config, const struct admin_request *q,
+			  struct admin_reply *r)
+{
+	struct metrics_process process = { .worker_restarts = 0 };
+
+	(void)q;
+	config->process(config->ctx, &process);
+	r->type = exposition;
+	return metrics_text(config->metrics, &process, admin_reply_append, r);
+}
+
+static int answer_ready(const struct admin_config *config, const struct admin_request *q,
+			struct admin_reply *r)
+{
+	const char *why = config->not_ready(config->ctx);
+
+	(void)q;
+	return admin_reply_line(r, why ? 503 : 200, why ? why : "ready");
+}
+
+static int answer_live(const struct admin_config *config, const struct admin_request *q,
+		       struct admin_reply *r)
+{
+	(void)config, (void)q;
+	return admin_reply_line(r, 200, "live");
+}
+
+const struct admin_endpoint admin_endpoints[] = {
+	{ "/metrics", ADMIN_GET, ADMIN_ANYONE, answer_metrics },
+	{ "/ready", ADMIN_GET, ADMIN_ANYONE, answer_ready },
+	{ "/live", ADMIN_GET, ADMIN_ANYONE, answer_live },
+};
+
+const size_t admin_endpoint_count = ARRAY_SIZE(admin_endpoints);
