@@ -18,6 +18,7 @@
 
 #include "error.h"
 #include "metrics.h"
+#include "vitals.h"
 
 #define ADMIN_HEAD_MAX	8192u /* bytes of a request head; a longer one is answered with 431 */
 #define ADMIN_LISTENERS 4u
@@ -38,7 +39,9 @@ struct admin_config {
 	const char *(*not_ready)(void *ctx);
 	/* Fills in what a scrape tells of the process. */
 	void (*process)(void *ctx, struct metrics_process *out);
-	void *ctx; /* both callbacks run in the admin thread */
+	/* Somebody ordered it, and may be told what becomes of it in one line. */
+	const char *(*order)(void *ctx, enum vitals_order order);
+	void *ctx; /* the callbacks run in the admin thread */
 };
 
 /*

@@ -14,6 +14,7 @@ struct proxy_config {
 	uint16_t inbound_port; /* the first of CONTRACT_INBOUND_PORTS */
 	uint16_t outbound_port;
 	uint16_t admin_port;
+	bool admin_open;	 /* what is for loopback alone is for everybody */
 	unsigned inbound_mode;	 /* enum inbound_mode */
 	bool virtual_interfaces; /* outbound connections arrive from outside, on a range, too */
 	bool transparent;	 /* IP_TRANSPARENT on the inbound listeners */

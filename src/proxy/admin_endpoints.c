@@ -32,10 +32,31 @@ static int answer_live(const struct admin_config *config, const struct admin_req
 	return admin_reply_line(r, 200, "live");
 }
 
+static int order(const struct admin_config *config, enum vitals_order what, struct admin_reply *r)
+{
+	return admin_reply_line(r, 202, config->order(config->ctx, what));
+}
+
+static int answer_drain(const struct admin_config *config, const struct admin_request *q,
+			struct admin_reply *r)
+{
+	(void)q;
+	return order(config, ORDER_DRAIN, r);
+}
+
+static int answer_quit(const struct admin_config *config, const struct admin_request *q,
+		       struct admin_reply *r)
+{
+	(void)q;
+	return order(config, ORDER_QUIT, r);
+}
+
 const struct admin_endpoint admin_endpoints[] = {
 	{ "/metrics", ADMIN_GET, ADMIN_ANYONE, answer_metrics },
 	{ "/ready", ADMIN_GET, ADMIN_ANYONE, answer_ready },
 	{ "/live", ADMIN_GET, ADMIN_ANYONE, answer_live },
+	{ "/drain", ADMIN_POST, ADMIN_ORDER, answer_drain },
+	{ "/quit", ADMIN_POST, ADMIN_ORDER, answer_quit },
 };
 
 const size_t admin_endpoint_count = ARRAY_SIZE(admin_endpoints);

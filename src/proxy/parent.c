@@ -39,6 +39,7 @@ struct parent {
 	int stop_fd;
 	pid_t worker;
 	bool stopping;
+	int order;			    /* enum vitals_order, as far as it was obeyed */
 	uint64_t crashes[CRASHES_TO_BLIND]; /* when the last ones were, ns */
 	unsigned crash_count;
 	unsigned stillborn;
@@ -155,6 +156,21 @@ static void stop(struct parent *p)
 	eventfd_write(p->stop_fd, 1);
 }
 
+/* What the worker's admin server was told meanwhile. */
+static void obey(struct parent *p)
+{
+	int order = atomic_load(&p->vitals->order);
+
+	if (order == p->order)
+		return;
+	p->order = order;
+	/* The worker's own are open still: it knows when nothing comes any more. */
+	if (order == ORDER_DRAIN)
+		pod_close_listeners(&p->pod);
+	else if (!p->stopping)
+		stop(p);
+}
+
 static int supervise(struct parent *p, const sigset_t *signals, struct err *e)
 {
 	const struct timespec check = { .tv_nsec = CHECK_MS * 1000000L };
@@ -173,6 +189,7 @@ static int supervise(struct parent *p, const sigset_t *signals, struct err *e)
 			check_pulse(p);
 			break;
 		}
+		obey(p);
 		rc = reap(p, e);
 	}
 	return rc < 0 ? rc : 0;

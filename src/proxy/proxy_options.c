@@ -102,6 +102,10 @@ static const struct option rows[] = {
 	  OPTION_VALUE, .parse = read_port, FIELD(outbound_port) },
 	{ "admin-port", "PORT", "9901", "where /metrics, /ready and /live are served", OPTION_VALUE,
 	  .parse = read_port, FIELD(admin_port) },
+	{ "admin-open", "on|off", "off",
+	  "let every peer ask the admin port for what is for loopback alone: everybody who can "
+	  "reach it can then stop the proxy, and read where connections go",
+	  OPTION_FLAG, .parse = read_bool, FIELD(admin_open) },
 	{ "inbound-mode", "redirect|tproxy", "redirect",
 	  "as given to sluice apply; with tproxy, which needs CAP_NET_RAW or CAP_NET_ADMIN, the "
 	  "application sees the client's address",

@@ -6,7 +6,8 @@
  * beat, when every thread has gone round since the last one, and moves the phase on (thread.h).
  * The admin server has a thread of its own. A stop takes its time: the beat ends, and accepting
  * goes on until the kernel has stopped believing in us and what it had redirected by then has
- * arrived; only then are the listeners closed.
+ * arrived; only then are the listeners closed. A drain that the admin server was told to begin
+ * goes the same way, but has no end: the process stays until it is stopped.
  */
 #include "worker.h"
 
@@ -62,6 +63,7 @@ struct worker {
 	uint64_t *seen_rounds; /* of each thread, at the last beat */
 	uint64_t next_beat;    /* ns */
 	uint64_t deadline;     /* ns, when the phase ends; 0: not by time */
+	bool staying;	       /* drained by an order, not stopped: the last phase has no end */
 	uint64_t started;      /* CLOCK_REALTIME, ns */
 	enum said said;	       /* in the log, of being armed */
 	uint64_t last_armed;   /* ns, of the last beat that the kernel took; 0: none */
@@ -73,6 +75,19 @@ static const char *not_ready(void *ctx)
 	const struct worker *w = ctx;
 
 	return atomic_load(&w->shared.phase) == PHASE_SERVING ? NULL : "draining";
+}
+
+static const char *take_order(void *ctx, enum vitals_order order)
+{
+	struct worker *w = ctx;
+
+	/* In shared memory: the parent obeys, too, and so does the next worker. */
+	if ((int)order > atomic_load(&w->vitals->order))
+		atomic_store(&w->vitals->order, order);
+	if (order == ORDER_QUIT)
+		return "stopping, as at SIGTERM";
+	return "draining: new connections go past this proxy, open ones go on, and it stays until "
+	       "it is stopped";
 }
 
 static void process_facts(void *ctx, struct metrics_process *out)
@@ -104,10 +119,11 @@ static void next_phase(struct worker *w)
 					       1000000ull * (heartbeat_life_ms(c->beat_timeout_ms) +
 							     LAST_HANDSHAKES_MS));
 		atomic_store(&w->shared.armed, 0);
-		log_info("stopping: no heartbeat any more; accepting until the kernel has noticed");
+		log_info("%s: no heartbeat any more; accepting until the kernel has noticed",
+			 w->staying ? "told to drain" : "stopping");
 		break;
 	case PHASE_DRAINING:
-		w->deadline = now + 1000000ull * c->drain_ms;
+		w->deadline = w->staying ? 0 : now + 1000000ull * c->drain_ms;
 		left = atomic_load(&w->shared.connections);
 		log_info("draining: %u connection%s", left, plural(left));
 		break;
@@ -121,6 +137,14 @@ static void next_phase(struct worker *w)
 	atomic_store_explicit(&w->shared.phase, phase, memory_order_release);
 }
 
+/* A stop ends a drain that would have gone on for ever. */
+static void stop_drain(struct worker *w)
+{
+	w->staying = false;
+	if (atomic_load(&w->shared.phase) == PHASE_DRAINING)
+		w->deadline = loop_clock() + 1000000ull * w->config->drain_ms;
+}
+
 static void stop_ready(struct loop_source *source, uint32_t events)
 {
 	struct worker *w = CONTAINER_OF(source, struct worker, stop);
@@ -132,6 +156,9 @@ static void stop_ready(struct loop_source *source, uint32_t events)
 		return;
 	if (atomic_load(&w->shared.phase) == PHASE_SERVING) {
 		next_phase(w);
+		steps--;
+	} else if (w->staying) {
+		stop_drain(w);
 		steps--;
 	}
 	if (steps > 0) {
@@ -218,6 +245,11 @@ static void tick(struct worker *w)
 {
 	uint64_t now = loop_clock();
 
+	if (atomic_load_explicit(&w->vitals->order, memory_order_relaxed) == ORDER_DRAIN &&
+	    atomic_load(&w->shared.phase) == PHASE_SERVING) {
+		w->staying = true;
+		next_phase(w);
+	}
 	if (now >= w->next_beat) {
 		w->next_beat = MAX(w->next_beat + 1000000ull * w->config->beat_ms, now);
 		if (all_went_round(w)) {
@@ -234,8 +266,10 @@ static void *thread_main(void *arg)
 {
 	struct thread *t = arg;
 
-	while (thread_round(t, UINT64_MAX)) {
-	}
+	/* Also without flows of its own, until all end: a thread that is gone would look hung. */
+	do
+		thread_round(t, UINT64_MAX);
+	while (t->phase < PHASE_ENDED);
 	return NULL;
 }
 
@@ -272,6 +306,8 @@ static int start_admin(struct worker *w, struct err *e)
 		.metrics = w->metrics,
 		.not_ready = not_ready,
 		.process = process_facts,
+		.order = take_order,
+		.open = w->config->admin_open,
 		.ctx = w,
 	};
 
@@ -341,7 +377,7 @@ static void serve(struct worker *w)
 	log_info("ready: inbound %u-%u, outbound %u, admin %u", pod->inbound_port,
 		 pod->inbound_port + CONTRACT_INBOUND_PORTS - 1u, pod->outbound_port,
 		 pod->admin_port);
-	while (own || others_at_work(w)) {
+	while (own || w->staying || others_at_work(w)) {
 		uint64_t wake = w->next_beat;
 
 		if (w->deadline)

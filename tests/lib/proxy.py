@@ -10,7 +10,7 @@ import time
 from .metrics import Metrics
 from .proc import Process, alive, child_setup, children, wait_until
 from .sluice import PROXY, environment
-from .world import PROXY_UID
+from .world import POD, PROXY_UID
 
 
 class Proxy(Process):
@@ -60,14 +60,16 @@ class Proxy(Process):
     def wait_disarmed(self):
         wait_until(lambda: self.armed() == 0, "the switch to expire")
 
-    def get(self, path, port=9901, method="GET", family=4, host=None):
-        """A request to the admin port over loopback: (status, headers, body)."""
-        address = "::1" if family == 6 else "127.0.0.1"
+    def get(self, path, port=9901, method="GET", family=4, host=None, headers=None,
+            netns=None):
+        """A request to the admin port over loopback, or from `netns`: (status, headers, body)."""
+        address = POD[family] if netns else "::1" if family == 6 else "127.0.0.1"
         connection = http.client.HTTPConnection(address, port)
-        connection.sock = self.netns.socket(family)
+        connection.sock = (netns or self.netns).socket(family)
         with contextlib.closing(connection):
             connection.sock.connect((address, port))
-            connection.request(method, path, headers={"Host": host} if host else {})
+            connection.request(method, path, headers={**({"Host": host} if host else {}),
+                                                      **(headers or {})})
             response = connection.getresponse()
             return response.status, dict(response.getheaders()), response.read()
 
