@@ -33,7 +33,7 @@ endif
 
 # ---- Sources. Explicit, so that a stray file is never built; `make lint` finds one left out ----
 
-common := addr caps error interval json log options packet parse protocol syscalls
+common := addr caps error interval json log options packet parse protocol syscalls target
 sluice := backend backend_iptc backend_nft command_explain command_verify commands compare \
 	compare_set compare_xt config config_options decode_nft decode_xt diff drain encode_expr \
 	encode_nft encode_xt explain explain_nft explain_xt lacks legacy lower main man neighbours netns \
@@ -46,7 +46,7 @@ proxy := admin admin_endpoints admin_http admin_request \
 	metrics_names metrics_process metrics_text observer origdst parent pipes pod proxy_man \
 	proxy_options record relay sandbox sniff thread tls_hello upstream worker
 # Unit test programs, by what they are linked with.
-unit-common := test_addr test_interval test_options test_parse test_protocol
+unit-common := test_addr test_interval test_options test_parse test_protocol test_target
 unit-sluice := test_compare test_config test_decode_nft test_encode test_encode_xt test_explain \
 	test_lower test_plan test_privs test_sock_destroy test_status
 unit-proxy := test_admin test_admin_request \

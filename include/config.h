@@ -11,6 +11,7 @@
 #include "interval.h"
 #include "options.h"
 #include "packet.h"
+#include "target.h"
 
 /* Bits that say which commands take an option. */
 enum command_bit {
@@ -87,6 +88,7 @@ struct config {
 	struct cidr_list inbound_exclude_cidrs;
 	unsigned inbound_closed; /* enum closed_mode */
 	unsigned inbound_mode;	 /* enum inbound_mode */
+	struct target inbound_target;
 	bool drop_invalid;
 
 	bool outbound;

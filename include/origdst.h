@@ -25,6 +25,12 @@ int origdst_get(int fd, enum addr_family family, union sockaddr_any *out, bool *
 /* Whether address and port are the same; of link-local addresses, the interface does not count. */
 bool sockaddr_equal(const union sockaddr_any *a, const union sockaddr_any *b);
 
+/* @a and @port as an address of a socket. */
+void sockaddr_set(union sockaddr_any *sa, const struct addr *a, uint16_t port);
+
+/* The same with another port. */
+void sockaddr_set_port(union sockaddr_any *sa, uint16_t port);
+
 /* The parts of @sa. */
 socklen_t sockaddr_len(const union sockaddr_any *sa);
 uint16_t sockaddr_port(const union sockaddr_any *sa);

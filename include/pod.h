@@ -28,7 +28,8 @@ struct pod {
 	struct keepalive keepalive;
 	uint16_t inbound_port, outbound_port, admin_port;
 	uint16_t outbound_ports; /* so many, from outbound_port on */
-	bool keep_source;	 /* connect from the client's address where the rules allow it */
+	struct target inbound_target;
+	bool keep_source; /* connect from the client's address where the rules allow it */
 
 	struct pod_listener *listeners; /* of flows; owned */
 	size_t listener_count;

@@ -6,6 +6,7 @@
 #include "contract.h"
 #include "error.h"
 #include "options.h"
+#include "target.h"
 
 /* Longest name of a service, as a DNS name's. */
 #define PROXY_NAME_MAX 253
@@ -14,8 +15,9 @@ struct proxy_config {
 	uint16_t inbound_port; /* the first of CONTRACT_INBOUND_PORTS */
 	uint16_t outbound_port;
 	uint16_t admin_port;
-	bool admin_open;	 /* what is for loopback alone is for everybody */
-	unsigned inbound_mode;	 /* enum inbound_mode */
+	bool admin_open;       /* what is for loopback alone is for everybody */
+	unsigned inbound_mode; /* enum inbound_mode */
+	struct target inbound_target;
 	bool virtual_interfaces; /* outbound connections arrive from outside, on a range, too */
 	bool transparent;	 /* IP_TRANSPARENT on the inbound listeners */
 	bool sandbox;		 /* system calls confined: sandbox.h */

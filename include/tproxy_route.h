@@ -37,6 +37,12 @@ int tproxy_route_remove(struct nl_socket *nl, bool *changed, struct err *e);
 /* Whether a marked packet of @family comes back through lo. 1, 0, or -errno with @e set. */
 int tproxy_route_works(enum addr_family family, struct err *e);
 
+/*
+ * Whether connections from elsewhere may go to 127.0.0.0/8 (net.ipv4.conf.all.route_localnet): a
+ * proxy that keeps the client's address reaches nobody there without. 1, 0, or -errno with @e set.
+ */
+int tproxy_route_localnet(struct err *e);
+
 /* Whether @a is an address of this namespace. 1, 0, or -errno with @e set. @nl: NETLINK_ROUTE. */
 int tproxy_route_is_local(struct nl_socket *nl, const struct addr *a, struct err *e);
 

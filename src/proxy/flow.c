@@ -198,6 +198,22 @@ static bool is_own(struct thread *t, int fd)
 	return false;
 }
 
+/*
+ * Where @to, of an inbound connection, is to be sent: *@target. A connection that nobody redirected
+ * was made to our own port: it has no other destination, and is the target's in the metrics, too.
+ */
+static void retarget(const struct pod *pod, union sockaddr_any *to, union sockaddr_any *target)
+{
+	const struct target *t = &pod->inbound_target;
+
+	if (t->any_address)
+		sockaddr_set_port(target, t->port);
+	else
+		sockaddr_set(target, &t->addr, t->port);
+	if (pod_owns_port(pod, sockaddr_port(to)))
+		sockaddr_set_port(to, t->port);
+}
+
 static struct flow *flow_new(struct thread *t, const struct pod_listener *listener, int fd,
 			     const union sockaddr_any *to)
 {
@@ -246,7 +262,9 @@ static void start(struct flow *f, const union sockaddr_any *to, const union sock
 
 void flow_accept(struct thread *t, const struct pod_listener *listener, int fd)
 {
-	union sockaddr_any to, from;
+	const struct pod *pod = t->shared->pod;
+	bool targeted = listener->direction == DIRECTION_INBOUND && pod->inbound_target.given;
+	union sockaddr_any to, target, from;
 	struct flow *f;
 	bool known, keep;
 
@@ -255,13 +273,17 @@ void flow_accept(struct thread *t, const struct pod_listener *listener, int fd)
 		close(fd);
 		return;
 	}
+	keep = keeps_source(pod, listener, fd, &to, &from);
+	target = to;
+	if (targeted)
+		retarget(pod, &to, &target);
 	f = flow_new(t, listener, fd, &to);
 	if (!f) {
 		close(fd);
 		thread_pause_accepting(t);
 		return;
 	}
-	if (is_loop(f->pod, fd, &to)) {
+	if (!targeted && is_loop(pod, fd, &to)) {
 		log_debug("refused a connection to our own port %u%s", sockaddr_port(&to),
 			  known ? "" : " (conntrack does not know it)");
 		flow_reset(f, OUTCOME_LOOP);
@@ -274,8 +296,9 @@ void flow_accept(struct thread *t, const struct pod_listener *listener, int fd)
 		flow_reset(f, OUTCOME_LOOP);
 		return;
 	}
-	keep = keeps_source(f->pod, listener, fd, &to, &from);
-	start(f, &to, keep ? &from : NULL);
+	/* A source of the other family cannot be kept. */
+	keep = keep && from.sa.sa_family == target.sa.sa_family;
+	start(f, &target, keep ? &from : NULL);
 }
 
 void flow_connecting(struct flow *f, unsigned side, uint32_t events)

@@ -28,6 +28,25 @@ int origdst_get(int fd, enum addr_family family, union sockaddr_any *out, bool *
 	return getsockname(fd, &out->sa, &len) < 0 ? -errno : 0;
 }
 
+void sockaddr_set_port(union sockaddr_any *sa, uint16_t port)
+{
+	if (sa->sa.sa_family == AF_INET)
+		sa->v4.sin_port = htons(port);
+	else
+		sa->v6.sin6_port = htons(port);
+}
+
+void sockaddr_set(union sockaddr_any *sa, const struct addr *a, uint16_t port)
+{
+	memset(sa, 0, sizeof(*sa));
+	sa->sa.sa_family = a->family == ADDR_V4 ? AF_INET : AF_INET6;
+	if (a->family == ADDR_V4)
+		memcpy(&sa->v4.sin_addr, a->bytes, 4);
+	else
+		memcpy(&sa->v6.sin6_addr, a->bytes, 16);
+	sockaddr_set_port(sa, port);
+}
+
 socklen_t sockaddr_len(const union sockaddr_any *sa)
 {
 	return sa->sa.sa_family == AF_INET ? sizeof(sa->v4) : sizeof(sa->v6);

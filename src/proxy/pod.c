@@ -105,6 +105,7 @@ int pod_open(struct pod *pod, const struct proxy_config *config, struct err *e)
 		.inbound_port = config->inbound_port,
 		.outbound_port = config->outbound_port,
 		.outbound_ports = (uint16_t)proxy_config_outbound_ports(config),
+		.inbound_target = config->inbound_target,
 		.keep_source = config->inbound_mode == INBOUND_TPROXY,
 		.admin_port = config->admin_port,
 		.admin = { -1, -1 },

@@ -75,6 +75,11 @@ static int read_inbound_mode(void *field, struct span value, struct err *e)
 	return parse_word(value, words, ARRAY_SIZE(words), field, e);
 }
 
+static int read_target(void *field, struct span value, struct err *e)
+{
+	return target_parse(value, field, e);
+}
+
 /* Which they are is for the rules; here it matters that there are any. */
 static int read_interfaces(void *field, struct span value, struct err *e)
 {
@@ -110,6 +115,10 @@ static const struct option rows[] = {
 	  "as given to sluice apply; with tproxy, which needs CAP_NET_RAW or CAP_NET_ADMIN, the "
 	  "application sees the client's address",
 	  OPTION_VALUE, .parse = read_inbound_mode, FIELD(inbound_mode) },
+	{ "inbound-target", "[ADDRESS]:PORT", "the original destination",
+	  "where inbound connections are sent: to this address and port, or to this port of the "
+	  "address that the client chose",
+	  OPTION_VALUE, .parse = read_target, FIELD(inbound_target) },
 	{ "virtual-interfaces", "NAMES", NULL,
 	  "as given to sluice apply: then the outbound port and its 15 successors are listened on "
 	  "at any address",
@@ -189,6 +198,21 @@ static bool in_range(unsigned port, unsigned first, unsigned count)
 	return port >= first && port < first + count;
 }
 
+/* Also at other addresses: which of them are this host's may change. */
+static int check_target(const struct proxy_config *c, struct err *e)
+{
+	const struct target *t = &c->inbound_target;
+
+	if (!t->given || (!in_range(t->port, c->inbound_port, CONTRACT_INBOUND_PORTS) &&
+			  !in_range(t->port, c->outbound_port, proxy_config_outbound_ports(c)) &&
+			  t->port != c->admin_port))
+		return 0;
+	return err_usage(e,
+			 "--inbound-target: port %u is one that this proxy itself listens on: "
+			 "connections would come back for ever, or reach its admin port",
+			 t->port);
+}
+
 int proxy_config_check(const struct proxy_config *c, struct err *e)
 {
 	unsigned last = c->inbound_port + CONTRACT_INBOUND_PORTS - 1u;
@@ -220,5 +244,5 @@ int proxy_config_check(const struct proxy_config *c, struct err *e)
 				 "--heartbeat-timeout: %ums is less than two heartbeats of %ums: "
 				 "one late beat would disarm the redirect",
 				 c->beat_timeout_ms, c->beat_ms);
-	return 0;
+	return check_target(c, e);
 }

@@ -55,17 +55,13 @@ static int bind_socket(int fd, const union sockaddr_any *from, unsigned attempt)
 	static const int on = 1;
 	union sockaddr_any own = *from;
 	int rc = listener_transparent(fd, from->sa.sa_family);
-	uint16_t port = htons(upstream_port(sockaddr_port(from), attempt));
 
 	if (rc < 0)
 		return rc;
 	/* Others may be bound to the same port: connections are told apart by where they go. */
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
 		return -errno;
-	if (own.sa.sa_family == AF_INET)
-		own.v4.sin_port = port;
-	else
-		own.v6.sin6_port = port;
+	sockaddr_set_port(&own, upstream_port(sockaddr_port(from), attempt));
 	/* #syscalls bind */
 	return bind(fd, &own.sa, sockaddr_len(&own)) < 0 ? -errno : 0;
 }

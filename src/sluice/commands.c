@@ -10,7 +10,10 @@
 #include "plan_print.h"
 #include "privs.h"
 #include "status.h"
+#include "tproxy_route.h"
 #include "watch.h"
+
+#include <errno.h>
 
 int commands_enter(const struct config *c, struct err *e)
 {
@@ -64,12 +67,40 @@ static void warn_counters(void)
 	log_warn("the kernel refused to set the counters of others' rules: they start at 0");
 }
 
+/*
+ * Whether the kernel drops what a proxy told so sends to its target: it keeps the client's address,
+ * and 127.0.0.0/8 is for this host's own. 1, 0, or -errno with @e set.
+ */
+static int lacks_localnet(const struct config *c, struct err *e)
+{
+	int on;
+
+	if (!c->inbound || c->inbound_mode != INBOUND_TPROXY ||
+	    !target_is_v4_loopback(&c->inbound_target))
+		return 0;
+	on = tproxy_route_localnet(e);
+	return on < 0 ? on : !on;
+}
+
+static int require_localnet(const struct config *c, struct err *e)
+{
+	int lacking = lacks_localnet(c, e);
+
+	if (lacking <= 0)
+		return lacking;
+	return err_set(e, -EPERM,
+		       "--inbound-target: with --inbound-mode=tproxy the kernel lets nobody reach "
+		       "127.0.0.0/8: set net.ipv4.conf.all.route_localnet=1, or give a port alone");
+}
+
 static int apply(const struct config *c, const struct plan *p, struct err *e)
 {
 	struct backend_options o = options_of(c);
 	struct backend_applied done;
 	int rc = commands_enter(c, e);
 
+	if (rc == 0)
+		rc = require_localnet(c, e);
 	if (rc == 0)
 		rc = backend_apply(c->backend, p, &o, &done, e);
 	if (rc == 0)
@@ -190,13 +221,23 @@ static int check(const struct config *c, const struct plan *p, struct err *e)
 	struct backend_checked done = { .rules = 0 };
 	long differences = commands_enter(c, e);
 	bool options = true;
+	int lacking;
 
-	if (differences == 0 && c->watch)
-		return watch_run(c, p, e);
+	if (differences == 0 && c->watch) {
+		lacking = require_localnet(c, e);
+		return lacking < 0 ? lacking : watch_run(c, p, e);
+	}
 	if (differences == 0)
 		differences = backend_check(c->backend, p, print_difference, &options, &done, e);
-	if (differences < 0)
-		return (int)differences;
+	lacking = differences < 0 ? 0 : lacks_localnet(c, e);
+	if (differences < 0 || lacking < 0)
+		return e->code;
+	if (lacking) {
+		options = false;
+		puts("missing sysctl: net.ipv4.conf.all.route_localnet=1: for --inbound-target "
+		     "with --inbound-mode=tproxy");
+	}
+	differences += lacking;
 	if (privs_end(e) < 0)
 		return e->code;
 	if (differences > 0 && options && done.held)

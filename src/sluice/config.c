@@ -60,6 +60,27 @@ static int check_room(const struct port_range *r, struct err *e)
 			 r->option, r->first, more, UINT16_MAX - more);
 }
 
+/* Whether @port lies in @r. */
+static bool in_port_range(const struct port_range *r, unsigned port)
+{
+	return port >= r->first && port <= r->last;
+}
+
+static int check_target(const struct config *c, const struct port_range *own, size_t count,
+			struct err *e)
+{
+	const struct target *t = &c->inbound_target;
+
+	for (size_t i = 0; t->given && i < count; i++) {
+		if (in_port_range(&own[i], t->port))
+			return err_usage(e,
+					 "--inbound-target: port %u is one that the proxy itself "
+					 "listens on (%s)",
+					 t->port, own[i].option);
+	}
+	return 0;
+}
+
 static int check_ports(const struct config *c, struct err *e)
 {
 	unsigned outbound_more = c->virtual_interfaces.count ? CONTRACT_OUTBOUND_PORTS - 1 : 0;
@@ -68,6 +89,7 @@ static int check_ports(const struct config *c, struct err *e)
 	const struct port_range outbound = { "--outbound-port", c->outbound_port,
 					     c->outbound_port + outbound_more };
 	const struct port_range admin = { "--admin-port", c->admin_port, c->admin_port };
+	const struct port_range own[] = { inbound, outbound, admin };
 	const struct {
 		const struct port_range *range, *other;
 		const char *what;
@@ -90,7 +112,7 @@ static int check_ports(const struct config *c, struct err *e)
 		return err_usage(e, "%s: '%u' is one of the %s ports %u-%u (%s)", r->option,
 				 r->first, pairs[i].what, o->first, o->last, o->option);
 	}
-	return 0;
+	return check_target(c, own, ARRAY_SIZE(own), e);
 }
 
 static int check_directions(const struct config *c, struct err *e)

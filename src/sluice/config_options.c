@@ -109,6 +109,11 @@ static int option_inbound_mode(void *field, struct span value, struct err *e)
 	return parse_word(value, words, ARRAY_SIZE(words), field, e);
 }
 
+static int option_target(void *field, struct span value, struct err *e)
+{
+	return target_parse(value, field, e);
+}
+
 /* "30", as users write seconds, or "30s", as everything else here. */
 static int option_drain(void *field, struct span value, struct err *e)
 {
@@ -278,6 +283,10 @@ static const struct option options[] = {
 	      "how inbound connections get to the proxy; with tproxy the application sees the "
 	      "client's address, if sluice-proxy is told so too",
 	      option_inbound_mode, inbound_mode),
+	VALUE("inbound-target", "[ADDRESS]:PORT", "the original destination",
+	      "as given to sluice-proxy; no rule depends on it, but with --inbound-mode=tproxy an "
+	      "address of 127.0.0.0/8 needs net.ipv4.conf.all.route_localnet=1",
+	      option_target, inbound_target),
 	SWITCH("drop-invalid",
 	       "drop TCP packets that arrive and belong to no connection (conntrack: invalid)",
 	       drop_invalid),

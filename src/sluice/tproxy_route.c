@@ -318,6 +318,21 @@ int tproxy_route_works(enum addr_family family, struct err *e)
 	return rc < 0 ? rc : l.type == RTN_LOCAL && l.table == TPROXY_ROUTE_TABLE;
 }
 
+int tproxy_route_localnet(struct err *e)
+{
+	static const char path[] = "/proc/sys/net/ipv4/conf/all/route_localnet";
+	FILE *f = fopen(path, "re"); /* of the namespace that this thread is in */
+	int on;
+
+	if (!f)
+		return err_sys(e, -errno, "cannot read %s", path);
+	on = fgetc(f); /* #syscalls openat read fstat close */
+	fclose(f);
+	if (on == EOF)
+		return err_set(e, -EIO, "cannot read %s", path);
+	return on != '0';
+}
+
 int tproxy_route_is_local(struct nl_socket *nl, const struct addr *a, struct err *e)
 {
 	struct lookup l;

@@ -368,3 +368,64 @@ def test_redirect_rules_with_this_proxy(world, family):
     proxy = start_proxy(world)
     assert world.inbound(POD[family], 80)["peer"][0] == POD[family]
     assert opened(proxy) == 1
+
+
+LOCALNET = "net/ipv4/conf/all/route_localnet"
+CLOSED = "--inbound-closed=redirect"
+
+
+def test_a_loopback_target_needs_route_localnet(world):
+    """Without, the kernel would drop what the proxy sends there: one line, and nothing is done."""
+    before = routing(world.pod)
+    options = (MODE, CLOSED, "--inbound-target=127.0.0.1:8080")
+    sluice(world.pod, "apply", *options, status=None).one_error(
+        FAILED, "--inbound-target", "net.ipv4.conf.all.route_localnet=1")
+    assert routing(world.pod) == before and world.pod.ruleset() == ""
+    for fine in (":8080", "[::1]:8080", f"{POD[4]}:8080"):
+        sluice(world.pod, "apply", MODE, f"--inbound-target={fine}")
+    sluice(world.pod, "apply", "--inbound-target=127.0.0.1:8080")  # by redirect there is no need
+    sluice(world.pod, "apply", MODE, "--inbound=off", "--inbound-target=127.0.0.1:8080")
+    world.pod.sysctl(LOCALNET, 1)
+    sluice(world.pod, "apply", *options)
+    sluice(world.pod, "check", *options)
+    world.pod.sysctl(LOCALNET, 0)
+    done = sluice(world.pod, "check", *options, status=DRIFT)
+    assert done.out.startswith("missing sysctl: net.ipv4.conf.all.route_localnet=1: ")
+    sluice(world.pod, "plan", *options)
+
+
+def test_the_namespace_of_another_is_asked(world):
+    """Its own setting counts, not that of whoever runs sluice."""
+    other = world.netns()
+    options = (f"--netns={world.pod.path}", MODE, "--inbound-target=127.0.0.1:8080")
+    other.sysctl(LOCALNET, 1)
+    sluice(other, "apply", *options, status=None).one_error(
+        FAILED, "route_localnet")
+    other.sysctl(LOCALNET, 0)
+    world.pod.sysctl(LOCALNET, 1)
+    sluice(other, "apply", *options)
+
+
+@pytest.mark.parametrize("target", ["loopback", "port"])
+def test_a_target_sees_the_client(world, family, target):
+    """An application on one port, on loopback alone or not, behind all ports of the pod."""
+    where = LOOPBACK[family] if target == "loopback" else ANY[family]
+    world.witness().listen(where, 8080)
+    at = {"port": ":8080", "loopback": {4: "127.0.0.1:8080", 6: "[::1]:8080"}[family]}[target]
+    world.pod.sysctl(LOCALNET, 1)
+    apply(world, CLOSED, f"--inbound-target={at}")
+    proxy = start_proxy(world, f"--inbound-target={at}")
+    for port in (80, 443, 8080):
+        assert from_client(world.inbound(POD[family], port), family)
+    m = proxy.settled("inbound", 3)
+    assert m.by("sluice_connections_opened_total", "server_port") == {"80": 1, "443": 1, "8080": 1}
+
+
+def test_a_target_of_the_other_family(world):
+    """The client's address cannot be kept then, and the application sees the pod."""
+    world.witness().listen("127.0.0.1", 8080)
+    world.pod.sysctl(LOCALNET, 1)
+    apply(world, CLOSED, "--inbound-target=127.0.0.1:8080")
+    start_proxy(world, "--inbound-target=127.0.0.1:8080")
+    assert world.inbound(POD[6], 80)["peer"][0] == "127.0.0.1"
+    assert world.inbound(POD[4], 80)["peer"][0] == CLIENT[4]
