@@ -24,6 +24,9 @@ struct thread;
 /* Read at most this much at once, bytes. */
 #define FLOW_BUFFER 65536
 
+/* And this much where memory is short. */
+#define FLOW_BUFFER_TIGHT 4096
+
 enum flow_state {
 	FLOW_CONNECTING,
 	FLOW_OPEN,
@@ -39,7 +42,8 @@ enum flow_side {
 
 /* Bytes that a leg could not take yet; exists only while there are some. */
 struct backlog {
-	size_t start, end; /* what of data[] is left */
+	size_t size;	   /* of data[] */
+	size_t start, end; /* what of it is left */
 	char data[];
 };
 
@@ -84,6 +88,9 @@ void flow_close(struct flow *f);
 
 /* The flow has come to stay: its peers are probed from now on, when they are silent. */
 void flow_settle(struct flow *f);
+
+/* Frees what @leg's peer has not taken. */
+void flow_drop_backlog(struct flow *f, struct leg *leg);
 
 /* Frees a flow that has ended. */
 void flow_free(struct flow *f);

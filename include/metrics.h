@@ -133,9 +133,17 @@ void metric_observe(struct metric_histogram *h, uint64_t value);
 struct metrics_process {
 	bool armed_known, armed;
 	uint64_t worker_restarts;
+	bool observers_off;
 	uint64_t limit_connections, used_connections;
-	uint64_t start_time_ns; /* CLOCK_REALTIME */
+	uint64_t limit_memory;	    /* bytes; what is used is read at scrape time */
+	uint64_t backlog;	    /* bytes that wait for slow readers */
+	uint64_t rests[REST_COUNT]; /* beats that were not sent, by the reason */
+	uint64_t rounds;	    /* of all event loops */
+	uint64_t start_time_ns;	    /* CLOCK_REALTIME */
 };
+
+/* Resident bytes of this process; 0 where the kernel does not say. Of proc(5), statm. */
+uint64_t metrics_resident_bytes(void);
 
 /*
  * The whole exposition in text format 0.0.4, written piece by piece through @write, which returns

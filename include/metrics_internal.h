@@ -124,7 +124,7 @@ struct metrics {
 };
 
 /* Lines of the exposition that are there whatever the traffic, and may not be refused. */
-#define METRIC_LINES_FIXED (METRIC_COUNT + 16)
+#define METRIC_LINES_FIXED (METRIC_COUNT + REST_COUNT + 24)
 
 /* What the kernel says of this process; fields are zero where it says nothing. */
 struct metrics_self {

@@ -21,6 +21,9 @@ int parse_port(struct span s, uint16_t *out, struct err *e);
 int parse_duration_ms(struct span s, uint32_t min_ms, uint32_t max_ms, uint32_t *out,
 		      struct err *e);
 
+/* "64MiB", "512KiB", "1GiB", with or without the B; a bare number is refused, as above. */
+int parse_size(struct span s, uint64_t min, uint64_t max, uint64_t *out, struct err *e);
+
 /* "on/off", "true/false", "yes/no", "1/0". */
 int parse_bool(struct span s, bool *out, struct err *e);
 

@@ -12,6 +12,8 @@
 
 #include "base.h"
 
+#include <stdatomic.h>
+
 /* What a usable pipe holds, bytes (the kernel's default). */
 #define PIPE_BYTES 65536
 
@@ -25,7 +27,8 @@ struct pipe {
 struct pipe_pool {
 	struct pipe *free;
 	unsigned free_count;
-	unsigned open, limit; /* pipes that there are, and may be: each is two descriptors */
+	_Atomic unsigned open; /* pipes that there are: each is two descriptors */
+	unsigned limit;	       /* how many there may be */
 	uint64_t retry; /* ns: no new pipe is tried before, since the last was refused or small */
 };
 

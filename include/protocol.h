@@ -128,6 +128,17 @@ enum tls_version {
 	TLS_VERSION_COUNT,
 };
 
+/* Why the heart rests although the proxy lives: new connections then go past it. */
+enum rest {
+	REST_NONE,
+	REST_CONNECTIONS, /* 90 % of a limit are used: of connections, */
+	REST_DESCRIPTORS, /* descriptors, */
+	REST_MEMORY,	  /* or memory */
+	REST_REFUSED,	  /* the kernel refused a descriptor or memory for a new connection */
+	REST_CRASHES,	  /* workers died too often */
+	REST_COUNT,
+};
+
 extern const char *const direction_names[DIRECTION_COUNT];
 extern const char *const way_names[WAY_COUNT];
 extern const char *const protocol_names[PROTOCOL_COUNT]; /* UNKNOWN prints as "tcp" */
@@ -138,6 +149,7 @@ extern const char *const error_type_names[ERROR_TYPE_COUNT];
 extern const char *const lost_reason_names[LOST_REASON_COUNT];
 extern const char *const rpc_status_names[RPC_STATUS_COUNT]; /* MISSING prints as "" */
 extern const char *const tls_version_names[TLS_VERSION_COUNT];
+extern const char *const rest_names[REST_COUNT]; /* NONE prints as "" */
 
 /* Methods are case-sensitive (RFC 9110 sect. 9.1); an unknown one is HTTP_METHOD_OTHER. */
 enum http_method http_method_of(struct span token);

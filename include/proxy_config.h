@@ -26,6 +26,8 @@ struct proxy_config {
 	uint32_t beat_timeout_ms; /* how long the kernel holds us for alive after one */
 	uint32_t drain_ms;	  /* how long a stop waits for flows to end */
 	uint32_t max_connections; /* 0: as many as the descriptor limit lets */
+	uint32_t max_descriptors; /* 0: as many as the hard limit lets */
+	uint64_t max_memory;	  /* bytes; 0: see quota_memory_default() */
 	uint32_t max_samples;
 	uint32_t keepalive_idle_ms, keepalive_interval_ms, keepalive_count;
 	char service_name[PROXY_NAME_MAX + 1], service_namespace[PROXY_NAME_MAX + 1];

@@ -10,6 +10,7 @@
 #define SLUICE_THREAD_H
 
 #include "flow.h"
+#include "quota.h"
 #include "loop.h"
 #include "pipes.h"
 #include "pod.h"
@@ -30,13 +31,13 @@ enum phase {
 /* Shared by the threads of a worker; the fields that change are atomic. */
 struct thread_shared {
 	struct pod *pod;
-	bool observers_off;
-	uint32_t max_connections;
+	const struct quota *quota;
+	const _Atomic bool *observers_off;
 	unsigned idle_ms; /* a thread goes round at least this often */
 	_Atomic int phase;
-	uint32_t max_pipes;	      /* of each thread */
 	_Atomic uint32_t connections; /* of all threads */
 	_Atomic int armed;	      /* as the last beat showed; -1: none was sent yet */
+	_Atomic bool memory_full;     /* resident memory has reached its limit */
 };
 
 /* A listener as an event source of one thread. */
@@ -63,6 +64,8 @@ struct thread {
 	struct flow *flows;	    /* living, doubly linked, youngest first */
 	uint64_t next_housekeeping; /* ns */
 	uint32_t most_flows;	    /* since memory was given back */
+	uint64_t most_backlog;	    /* likewise */
+	_Atomic uint64_t backlog;   /* bytes of all backlogs; this thread alone writes it */
 	struct flow *ended;	    /* freed after the round: events for them may be in hand */
 	uint32_t flow_count;
 	uint64_t now; /* ns, of the event being handled */
@@ -84,6 +87,25 @@ void thread_fini(struct thread *t);
  * ready, carries out a change of phase. False when the phase is ENDED, or DRAINING without flows.
  */
 bool thread_round(struct thread *t, uint64_t wake);
+
+/* @bytes more (or less) wait for slow readers. */
+static inline void thread_backlog(struct thread *t, int64_t bytes)
+{
+	uint64_t was = atomic_load_explicit(&t->backlog, memory_order_relaxed);
+
+	atomic_store_explicit(&t->backlog, was + (uint64_t)bytes, memory_order_relaxed);
+	t->most_backlog = MAX(t->most_backlog, was + (uint64_t)bytes);
+}
+
+/* How much may be read at once: little where memory is short, so that little may be left over. */
+static inline size_t thread_read_max(struct thread *t)
+{
+	bool tight = atomic_load_explicit(&t->backlog, memory_order_relaxed) >=
+			     t->shared->quota->backlog ||
+		     atomic_load_explicit(&t->shared->memory_full, memory_order_relaxed);
+
+	return unlikely(tight) ? FLOW_BUFFER_TIGHT : FLOW_BUFFER;
+}
 
 /* Takes no new connection for a moment: descriptors, memory or connections have run out. */
 void thread_pause_accepting(struct thread *t);

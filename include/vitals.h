@@ -23,7 +23,8 @@ struct vitals {
 	_Atomic int order;	/* enum vitals_order; outlives a worker */
 	_Atomic bool ready;	/* some worker has served: a later failure is a crash */
 	_Atomic uint64_t restarts;
-	_Atomic bool observers_off;
+	_Atomic bool observers_off; /* of flows that begin */
+	_Atomic bool rest;	    /* no beat: workers died too often */
 };
 
 #endif

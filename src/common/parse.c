@@ -80,6 +80,36 @@ int parse_duration_ms(struct span s, uint32_t min_ms, uint32_t max_ms, uint32_t 
 	return err_usage(e, "'%.*s' is not a duration: write 300ms, 2s, 5m or 1h", SPAN_FMT(s));
 }
 
+int parse_size(struct span s, uint64_t min, uint64_t max, uint64_t *out, struct err *e)
+{
+	static const struct {
+		struct span suffix;
+		unsigned shift;
+	} units[] = {
+		{ { "Ki", 2 }, 10 },  { { "KiB", 3 }, 10 }, { { "Mi", 2 }, 20 },
+		{ { "MiB", 3 }, 20 }, { { "Gi", 2 }, 30 },  { { "GiB", 3 }, 30 },
+	};
+	size_t digits = 0;
+	struct span unit;
+	uint64_t value;
+
+	while (digits < s.len && s.ptr[digits] >= '0' && s.ptr[digits] <= '9')
+		digits++;
+	unit = SPAN(s.ptr + digits, s.len - digits);
+	for (size_t i = 0; digits && i < ARRAY_SIZE(units); i++) {
+		if (!span_eq(unit, units[i].suffix))
+			continue;
+		if (parse_u64(SPAN(s.ptr, digits), 0, UINT32_MAX, &value, NULL) < 0 ||
+		    value << units[i].shift < min || value << units[i].shift > max)
+			return err_usage(e, "'%.*s' is out of range: %lluKiB to %lluKiB",
+					 SPAN_FMT(s), (unsigned long long)min >> 10,
+					 (unsigned long long)max >> 10);
+		*out = value << units[i].shift;
+		return 0;
+	}
+	return err_usage(e, "'%.*s' is not a size: write 64MiB, 512KiB or 1GiB", SPAN_FMT(s));
+}
+
 int parse_bool(struct span s, bool *out, struct err *e)
 {
 	static const char *const words[] = { "off", "on", "false", "true", "no", "yes", "0", "1" };

@@ -70,6 +70,11 @@ _Static_assert(ARRAY_SIZE(rpc_status_names) == RPC_STATUS_COUNT, "a name for eac
 const char *const tls_version_names[] = { "", "ssl3", "1.0", "1.1", "1.2", "1.3", "_OTHER" };
 _Static_assert(ARRAY_SIZE(tls_version_names) == TLS_VERSION_COUNT, "a name for each");
 
+const char *const rest_names[] = {
+	"", "connections", "descriptors", "memory", "refused", "crashes"
+};
+_Static_assert(ARRAY_SIZE(rest_names) == REST_COUNT, "a name for each");
+
 enum http_method http_method_of(struct span token)
 {
 	/* The common ones first: this runs once per request. */

@@ -37,6 +37,15 @@ static void unlink_flow(struct flow *f)
 	atomic_fetch_sub_explicit(&t->shared->connections, 1, memory_order_relaxed);
 }
 
+void flow_drop_backlog(struct flow *f, struct leg *leg)
+{
+	if (!leg->backlog)
+		return;
+	thread_backlog(f->thread, -(int64_t)leg->backlog->size);
+	free(leg->backlog);
+	leg->backlog = NULL;
+}
+
 /* The last steps of every end. */
 static void finish(struct flow *f, enum outcome outcome)
 {
@@ -51,8 +60,7 @@ static void finish(struct flow *f, enum outcome outcome)
 			close(leg->source.fd);
 		leg->source.fd = -1;
 		leg->source.registered = false;
-		free(leg->backlog);
-		leg->backlog = NULL;
+		flow_drop_backlog(f, leg);
 		if (leg->pipe)
 			pipe_give(&t->pipes, leg->pipe);
 		leg->pipe = NULL;
@@ -232,7 +240,8 @@ static struct flow *flow_new(struct thread *t, const struct pod_listener *listen
 	f->legs[FLOW_CLIENT].source.fd = fd;
 	record_open(&f->record, &t->recorder, listener->direction, &address, sockaddr_port(to),
 		    t->now);
-	observer_init(&f->observer, &record_sink, &f->record, t->shared->observers_off);
+	observer_init(&f->observer, &record_sink, &f->record,
+		      atomic_load_explicit(t->shared->observers_off, memory_order_relaxed));
 	link_flow(f);
 	return f;
 }

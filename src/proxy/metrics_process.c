@@ -23,7 +23,7 @@ static uint64_t cpu_ns(void)
 }
 
 /* proc(5), statm: total and resident size in pages. */
-static uint64_t resident_bytes(void)
+uint64_t metrics_resident_bytes(void)
 {
 	/* #syscalls openat read close */
 	_cleanup_close_ int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
@@ -63,7 +63,7 @@ void metrics_self_read(struct metrics_self *out)
 
 	*out = (struct metrics_self){
 		.cpu_ns = cpu_ns(),
-		.resident_bytes = resident_bytes(),
+		.resident_bytes = metrics_resident_bytes(),
 		.open_fds = open_fds(),
 	};
 	/* #syscalls prlimit64 */

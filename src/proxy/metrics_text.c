@@ -339,8 +339,27 @@ struct fact {
 	bool ns; /* nanoseconds, printed as seconds */
 };
 
-static void out_facts(struct out *o, const struct metrics_process *p, struct span base)
+static void out_rests(struct out *o, struct metrics *m, const uint64_t rests[REST_COUNT],
+		      char *joined)
 {
+	struct labels own;
+
+	out_header(o, "sluice_heartbeats_withheld_total", "counter",
+		   "Heartbeats that were not sent, so that new connections go past the proxy.");
+	for (int reason = REST_NONE + 1; reason < REST_COUNT; reason++) {
+		own.len = 0;
+		labels_add(&own, "reason", span_str(rest_names[reason]));
+		out_sample(o, "sluice_heartbeats_withheld_total", "", join(m, &own, joined), NULL);
+		out_u64(o, rests[reason]);
+		out_str(o, "\n");
+	}
+}
+
+static void out_facts(struct out *o, struct metrics *m, const struct metrics_process *p,
+		      char *joined)
+{
+	struct labels none = { .len = 0 };
+	struct span base;
 	struct metrics_self self;
 
 	metrics_self_read(&self);
@@ -351,6 +370,15 @@ static void out_facts(struct out *o, const struct metrics_process *p, struct spa
 		  p->limit_connections, false },
 		{ "sluice_connections_used", "gauge", "Connections that count against the limit.",
 		  p->used_connections, false },
+		{ "sluice_memory_limit_bytes", "gauge",
+		  "What process_resident_memory_bytes may be.", p->limit_memory, false },
+		{ "sluice_backlog_bytes", "gauge",
+		  "Bytes that were read and wait for a slow reader.", p->backlog, false },
+		{ "sluice_observers_off", "gauge",
+		  "Whether nothing is observed of new connections, after too many crashes.",
+		  p->observers_off, false },
+		{ "sluice_loop_rounds_total", "counter", "Times that event loops went round.",
+		  p->rounds, false },
 		{ "process_cpu_seconds_total", "counter", "User and system time of the worker.",
 		  self.cpu_ns, true },
 		{ "process_resident_memory_bytes", "gauge",
@@ -363,6 +391,8 @@ static void out_facts(struct out *o, const struct metrics_process *p, struct spa
 		  "When the worker started, in seconds since 1970.", p->start_time_ns, true },
 	};
 
+	out_rests(o, m, p->rests, joined);
+	base = join(m, &none, joined);
 	if (p->armed_known) {
 		out_header(o, "sluice_armed", "gauge",
 			   "Whether the kernel redirects new connections to this proxy.");
@@ -410,7 +440,6 @@ int metrics_text(struct metrics *m, const struct metrics_process *process,
 {
 	_cleanup_free_ char *joined = malloc(strlen(m->base_labels) + 1 + LABELS_MAX);
 	_cleanup_free_ struct out *o = malloc(sizeof(*o));
-	struct labels none = { .len = 0 };
 
 	if (!joined || !o)
 		return err_set(NULL, -ENOMEM, "out of memory for metrics");
@@ -421,7 +450,7 @@ int metrics_text(struct metrics *m, const struct metrics_process *process,
 	for (int metric = 0; metric < METRIC_COUNT; metric++)
 		out_metric(o, m, (enum metric)metric, joined);
 	out_infos(o, m, joined);
-	out_facts(o, process, join(m, &none, joined));
+	out_facts(o, m, process, joined);
 	out_flush(o);
 	return o->rc;
 }

@@ -29,7 +29,10 @@
 #define CHECK_MS	 250
 #define HUNG_MS		 5000 /* without a pulse: the worker is killed */
 #define CRASH_WINDOW_NS	 60000000000ull
-#define CRASHES_TO_BLIND 3 /* so many within the window: the next one observes nothing */
+#define CRASHES_TO_BLIND 3  /* so many within the window: flows are not observed for a while */
+#define CRASHES_TO_REST	 10 /* so many: new connections go past us, until the window is over */
+#define BLIND_NS	 600000000000ull /* the first time; twice as long each further time */
+#define BLIND_MAX_NS	 86400000000000ull
 #define STILLBORN_MAX	 5 /* workers in a row that never had a pulse: give up */
 
 struct parent {
@@ -39,9 +42,11 @@ struct parent {
 	int stop_fd;
 	pid_t worker;
 	bool stopping;
-	int order;			    /* enum vitals_order, as far as it was obeyed */
-	uint64_t crashes[CRASHES_TO_BLIND]; /* when the last ones were, ns */
+	int order;			   /* enum vitals_order, as far as it was obeyed */
+	uint64_t crashes[CRASHES_TO_REST]; /* when the last ones were, ns */
 	unsigned crash_count;
+	uint64_t see_again; /* ns, when observing is tried again */
+	uint64_t blind_for; /* ns, the last time */
 	unsigned stillborn;
 	uint64_t pulse; /* as last seen */
 	unsigned still_ms;
@@ -81,21 +86,49 @@ static int spawn(struct parent *p, struct err *e)
 	return 0;
 }
 
-/* Remembers a crash; from the third within a minute on observers stay off. */
+/* Whether the last @count crashes lie within the window that ends at @now. */
+static bool crashed(const struct parent *p, unsigned count, uint64_t now)
+{
+	return p->crash_count >= count &&
+	       now - p->crashes[(p->crash_count - count) % CRASHES_TO_REST] < CRASH_WINDOW_NS;
+}
+
+/*
+ * Remembers a crash. Three in a minute may be an observer's fault: flows are not observed for a
+ * while. Where they go on all the same, each resets what is open, and the applications are better
+ * off without us.
+ */
 static void count_crash(struct parent *p)
 {
-	uint64_t now = loop_clock(), oldest;
+	uint64_t now = loop_clock();
 
-	p->crashes[p->crash_count % CRASHES_TO_BLIND] = now;
+	p->crashes[p->crash_count % CRASHES_TO_REST] = now;
 	p->crash_count++;
 	atomic_fetch_add(&p->vitals->restarts, 1);
-	if (p->crash_count < CRASHES_TO_BLIND || atomic_load(&p->vitals->observers_off))
-		return;
-	oldest = p->crashes[p->crash_count % CRASHES_TO_BLIND];
-	if (now - oldest < CRASH_WINDOW_NS) {
+	if (crashed(p, CRASHES_TO_BLIND, now) && !atomic_load(&p->vitals->observers_off)) {
+		p->blind_for = p->blind_for ? MIN(2 * p->blind_for, BLIND_MAX_NS) : BLIND_NS;
+		p->see_again = now + p->blind_for;
 		atomic_store(&p->vitals->observers_off, true);
-		log_warn("%d crashes in a minute: observing nothing from now on", CRASHES_TO_BLIND);
+		log_warn("%d crashes in a minute: observing nothing for %llu minutes",
+			 CRASHES_TO_BLIND, (unsigned long long)(p->blind_for / 60000000000ull));
 	}
+	if (crashed(p, CRASHES_TO_REST, now) && !atomic_exchange(&p->vitals->rest, true))
+		log_warn("%d crashes in a minute: new connections go past this proxy until a "
+			 "minute has passed without one",
+			 CRASHES_TO_REST);
+}
+
+/* What crashes led to ends some time after the last. */
+static void forgive(struct parent *p)
+{
+	uint64_t now = loop_clock();
+
+	if (atomic_load(&p->vitals->observers_off) && now >= p->see_again) {
+		atomic_store(&p->vitals->observers_off, false);
+		log_info("observing again");
+	}
+	if (atomic_load(&p->vitals->rest) && !crashed(p, 1, now))
+		atomic_store(&p->vitals->rest, false);
 }
 
 /* The worker is gone. 1: stopped as told, 0: a new one runs, negative: give up. */
@@ -190,17 +223,19 @@ static int supervise(struct parent *p, const sigset_t *signals, struct err *e)
 			break;
 		}
 		obey(p);
+		forgive(p);
 		rc = reap(p, e);
 	}
 	return rc < 0 ? rc : 0;
 }
 
-static void raise_descriptor_limit(void)
+/* To @most; 0: as far as it goes. */
+static void set_descriptor_limit(uint32_t most)
 {
 	struct rlimit files;
 
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-		files.rlim_cur = files.rlim_max;
+		files.rlim_cur = most ? MIN(files.rlim_max, most) : files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
 }
@@ -217,7 +252,7 @@ int parent_run(const struct proxy_config *config, struct err *e)
 	sigaddset(&signals, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	raise_descriptor_limit();
+	set_descriptor_limit(config->max_descriptors);
 
 	p.vitals = mmap(NULL, sizeof(*p.vitals), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 			-1, 0);

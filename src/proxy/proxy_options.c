@@ -41,6 +41,16 @@ static int read_connections(void *field, struct span value, struct err *e)
 	return parse_u32(value, 1, 10000000, field, e);
 }
 
+static int read_descriptors(void *field, struct span value, struct err *e)
+{
+	return parse_u32(value, 256, 10000000, field, e);
+}
+
+static int read_memory(void *field, struct span value, struct err *e)
+{
+	return parse_size(value, 8ull << 20, 1ull << 40, field, e);
+}
+
 static int read_samples(void *field, struct span value, struct err *e)
 {
 	return parse_u32(value, 1000, 10000000, field, e);
@@ -140,6 +150,12 @@ static const struct option rows[] = {
 	{ "max-connections", "N", "from the descriptor limit",
 	  "connections at once; from 90 % on new ones go past the proxy", OPTION_VALUE,
 	  .parse = read_connections, FIELD(max_connections) },
+	{ "max-descriptors", "N", "the hard limit",
+	  "descriptors of the worker; from 90 % on new connections go past the proxy", OPTION_VALUE,
+	  .parse = read_descriptors, FIELD(max_descriptors) },
+	{ "max-memory", "SIZE", "512MiB, or half of the container's",
+	  "resident memory of the worker; from 90 % on new connections go past the proxy",
+	  OPTION_VALUE, .parse = read_memory, FIELD(max_memory) },
 	{ "max-samples", "N", "20000", "lines of /metrics at most; what is beyond is summed up",
 	  OPTION_VALUE, .parse = read_samples, FIELD(max_samples) },
 	{ "keepalive-idle", "TIME", "25s", "silence after which TCP keepalive probes begin",

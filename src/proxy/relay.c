@@ -6,7 +6,8 @@
  * and written to the other leg at once. Where the observer need not see the next bytes, and they
  * are many, they go through a pipe instead and are never copied. What the other leg does not take
  * stays behind, in a backlog or in the pipe, and the source is not read until that is gone: so a
- * flow holds at most FLOW_BUFFER bytes a way, and an idle one holds none. Errors are always
+ * flow holds at most FLOW_BUFFER bytes a way, and an idle one holds none. Where memory is short it
+ * reads less at a time, and so holds less (quota.h). Errors are always
  * watched, read or not.
  *
  * A leg that broke may still hold data that its peer sent before the reset: it is read to the
@@ -83,7 +84,8 @@ static int keep(struct flow *f, struct leg *to, size_t len, size_t left)
 	if (!to->backlog)
 		return -ENOMEM;
 	to->backlog->start = 0;
-	to->backlog->end = left;
+	to->backlog->size = to->backlog->end = left;
+	thread_backlog(f->thread, (int64_t)left);
 	memcpy(to->backlog->data, f->thread->buffer + len - left, left);
 	return 0;
 }
@@ -218,15 +220,15 @@ struct taken {
 };
 
 /*
- * recv(2) into the buffer after the @len bytes that are there. Where the peer has ended (@ending)
- * a short read is followed by the end at once: then that is read too.
+ * recv(2) into the buffer, at most @most bytes. Where the peer has ended (@ending) a short read is
+ * followed by the end at once: then that is read too.
  */
-static void receive(struct flow *f, struct leg *from, bool ending, struct taken *t)
+static void receive(struct flow *f, struct leg *from, size_t most, bool ending, struct taken *t)
 {
 	do {
 		/* #syscalls recvfrom */
-		ssize_t n = recv(from->source.fd, f->thread->buffer + t->len,
-				 FLOW_BUFFER - (size_t)t->len, 0);
+		ssize_t n =
+			recv(from->source.fd, f->thread->buffer + t->len, most - (size_t)t->len, 0);
 
 		if (n > 0)
 			t->len += n;
@@ -236,7 +238,7 @@ static void receive(struct flow *f, struct leg *from, bool ending, struct taken 
 			t->error = errno;
 		if (n <= 0)
 			return;
-	} while (ending && t->len < FLOW_BUFFER);
+	} while (ending && (size_t)t->len < most);
 }
 
 /* One read from @from, by pipe or by copy, and sending on what it gave. */
@@ -244,6 +246,7 @@ static struct taken read_once(struct flow *f, struct leg *from, bool ending)
 {
 	enum way way = flow_way_from(from->side);
 	uint64_t unseen = observer_skip(&f->observer, way);
+	size_t most = thread_read_max(f->thread);
 	struct taken t = { 0 };
 
 	if (unseen >= SPLICE_MIN && (from->bulk || unseen < OBSERVER_SKIP_TO_END)) {
@@ -260,12 +263,12 @@ static struct taken read_once(struct flow *f, struct leg *from, bool ending)
 			return t;
 		}
 	}
-	receive(f, from, ending, &t);
+	receive(f, from, most, ending, &t);
 	if (!t.len)
 		return t;
 	from->bulk = t.len >= SPLICE_MIN;
 	t.sent = forward(f, from, (size_t)t.len, t.fin);
-	t.more = t.len == FLOW_BUFFER || observer_skip(&f->observer, way) >= SPLICE_MIN;
+	t.more = (size_t)t.len == most || observer_skip(&f->observer, way) >= SPLICE_MIN;
 	return t;
 }
 
@@ -313,8 +316,7 @@ static int send_pending(struct flow *f, struct leg *to)
 	b->start += (size_t)sent;
 	if (b->start < b->end)
 		return 0;
-	free(b);
-	to->backlog = NULL;
+	flow_drop_backlog(f, to);
 	return 0;
 }
 

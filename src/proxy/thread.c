@@ -5,8 +5,8 @@
 #include "log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 /* A burst of connections must not keep flows that have data waiting. */
@@ -20,8 +20,17 @@
 /* A flow that lives longer gets keepalive; most do not, and are spared the system calls. */
 #define SETTLE_NS 1000000000u
 
-/* Fewer flows than this at once are no burst worth a walk over the heap. */
-#define TRIM_MIN 1000
+/* Fewer flows, or bytes of backlog, than this at once are no burst worth a walk over the heap. */
+#define TRIM_MIN	 1000
+#define TRIM_BACKLOG_MIN (4u << 20)
+
+/* No more connections now: those that come wait in the listeners' queues. */
+static bool is_full(const struct thread_shared *shared)
+{
+	return atomic_load_explicit(&shared->connections, memory_order_relaxed) >=
+		       shared->quota->connections ||
+	       atomic_load_explicit(&shared->memory_full, memory_order_relaxed);
+}
 
 static void accept_ready(struct loop_source *source, uint32_t events)
 {
@@ -32,8 +41,7 @@ static void accept_ready(struct loop_source *source, uint32_t events)
 	for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
 		int fd;
 
-		if (atomic_load_explicit(&t->shared->connections, memory_order_relaxed) >=
-		    t->shared->max_connections) {
+		if (is_full(t->shared)) {
 			thread_pause_accepting(t);
 			return;
 		}
@@ -76,8 +84,9 @@ bool thread_spend_spare(struct thread *t)
 
 static int watch_acceptors(struct thread *t)
 {
+	/* Any descriptor will do. #syscalls fcntl */
 	if (t->spare_fd < 0)
-		t->spare_fd = eventfd(0, EFD_CLOEXEC);
+		t->spare_fd = fcntl(t->loop.epoll_fd, F_DUPFD_CLOEXEC, 0);
 	if (t->spare_fd < 0)
 		return -errno;
 	for (size_t i = 0; i < t->acceptor_count; i++) {
@@ -124,7 +133,7 @@ int thread_init(struct thread *t, struct thread_shared *shared, unsigned index,
 		.recorder = { .shard = shard },
 		.index = index,
 		.phase = PHASE_SERVING,
-		.pipes = { .limit = shared->max_pipes },
+		.pipes = { .limit = shared->quota->pipes },
 		.spare_fd = -1,
 	};
 	rc = loop_open(&t->loop, e);
@@ -200,15 +209,19 @@ static void follow_phase(struct thread *t)
 
 /*
  * Gives the memory of a burst back: free(3) keeps what lies below anything that is still in use,
- * so the heap is trimmed once most of the flows that it grew for have gone.
+ * so the heap is trimmed once most of what it grew for has gone.
  */
 static void give_back(struct thread *t)
 {
+	uint64_t backlog = atomic_load_explicit(&t->backlog, memory_order_relaxed);
+
 	t->most_flows = MAX(t->most_flows, t->flow_count);
-	if (t->most_flows < TRIM_MIN || t->flow_count > t->most_flows / 4)
+	if ((t->most_flows < TRIM_MIN || t->flow_count > t->most_flows / 4) &&
+	    (t->most_backlog < TRIM_BACKLOG_MIN || backlog > t->most_backlog / 4))
 		return;
 	malloc_trim(0);
 	t->most_flows = t->flow_count;
+	t->most_backlog = backlog;
 }
 
 /* Once a second: settles the flows that have come of age, which lie between young and settled. */

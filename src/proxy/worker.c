@@ -21,7 +21,6 @@
 #include <malloc.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -31,24 +30,21 @@
  */
 #define LAST_HANDSHAKES_MS 1300
 
-/* So long after a thread had to stop accepting new connections still go direct. */
+/* So long after a thread had to stop accepting, new connections go direct. */
 #define FULL_NS 1000000000ull
 
 /* Unarmed for less than this is no news: a proxy may be started just before the rules are. */
 #define UNARMED_NS 3000000000ull
 
-/* Half of what a user without privileges may have of pipe pages. */
-#define PIPES_MAX 512u
-
-/* Descriptors kept for all but flows: listeners beside these, admin connections, files. */
-#define DESCRIPTORS_RESERVED 160
+/* Memory is asked back at most so often. */
+#define TRIM_NS 1000000000ull
 
 /* What the log says last of the redirect. */
 enum said {
 	SAID_NOTHING,
 	SAID_ARMED,
 	SAID_UNARMED,
-	SAID_FULL,
+	SAID_RESTS, /* and the reasons behind it: SAID_RESTS + enum rest */
 };
 
 struct worker {
@@ -56,6 +52,7 @@ struct worker {
 	struct vitals *vitals;
 	struct metrics *metrics;
 	struct admin *admin;
+	struct quota quota;
 	struct thread_shared shared;
 	struct thread *threads;
 	unsigned thread_count;
@@ -65,9 +62,11 @@ struct worker {
 	uint64_t deadline;     /* ns, when the phase ends; 0: not by time */
 	bool staying;	       /* drained by an order, not stopped: the last phase has no end */
 	uint64_t started;      /* CLOCK_REALTIME, ns */
-	enum said said;	       /* in the log, of being armed */
+	int said;	       /* in the log, of being armed: enum said */
 	uint64_t last_armed;   /* ns, of the last beat that the kernel took; 0: none */
 	uint64_t begun;	       /* ns */
+	uint64_t trimmed;      /* ns */
+	_Atomic uint64_t rests[REST_COUNT]; /* beats not sent */
 };
 
 static const char *not_ready(void *ctx)
@@ -99,10 +98,18 @@ static void process_facts(void *ctx, struct metrics_process *out)
 		.armed_known = armed >= 0,
 		.armed = armed > 0,
 		.worker_restarts = atomic_load(&w->vitals->restarts),
-		.limit_connections = w->shared.max_connections,
+		.observers_off = atomic_load(&w->vitals->observers_off),
+		.limit_connections = w->quota.connections,
 		.used_connections = atomic_load(&w->shared.connections),
+		.limit_memory = w->quota.memory,
 		.start_time_ns = w->started,
 	};
+	for (unsigned i = 0; i < REST_COUNT; i++)
+		out->rests[i] = atomic_load(&w->rests[i]);
+	for (unsigned i = 0; i < w->thread_count; i++) {
+		out->backlog += atomic_load(&w->threads[i].backlog);
+		out->rounds += atomic_load(&w->threads[i].rounds);
+	}
 }
 
 static void next_phase(struct worker *w)
@@ -181,44 +188,78 @@ static bool all_went_round(struct worker *w)
 	return all;
 }
 
-/*
- * Whether new connections had better go direct: at 90 % of what may be open at once, and for a
- * moment after a thread had to stop accepting.
- */
-static bool nearly_full(const struct worker *w, uint64_t now)
+/* Resident memory; once it is short, without what a burst has left behind. */
+static uint64_t measure_memory(struct worker *w, uint64_t now)
 {
-	bool full = (uint64_t)atomic_load(&w->shared.connections) * 10 >=
-		    (uint64_t)w->shared.max_connections * 9;
+	uint64_t bytes = metrics_resident_bytes();
+	struct usage memory = { .memory = bytes };
 
+	if (quota_near(&w->quota, &memory) == REST_MEMORY && now >= w->trimmed + TRIM_NS) {
+		malloc_trim(0);
+		w->trimmed = now;
+		bytes = metrics_resident_bytes();
+	}
+	atomic_store(&w->shared.memory_full, bytes >= w->quota.memory);
+	return bytes;
+}
+
+/* Why new connections had better go direct now, or REST_NONE. */
+static enum rest reason_to_rest(struct worker *w, uint64_t now)
+{
+	struct usage used = {
+		.connections = atomic_load(&w->shared.connections),
+		.memory = measure_memory(w, now),
+	};
+
+	bool refused = false;
+	enum rest near;
+
+	if (atomic_load(&w->vitals->rest))
+		return REST_CRASHES;
+	used.descriptors = 2 * used.connections;
 	for (unsigned i = 0; i < w->thread_count; i++) {
 		uint64_t paused = atomic_load_explicit(&w->threads[i].paused, memory_order_relaxed);
 
-		full |= paused && now < paused + FULL_NS;
+		refused |= paused && now < paused + FULL_NS;
+		used.descriptors += 2 * atomic_load(&w->threads[i].pipes.open);
 	}
-	return full;
+	near = quota_near(&w->quota, &used);
+	return near == REST_NONE && refused ? REST_REFUSED : near;
 }
 
-static void say(struct worker *w, enum said what)
+static void say_rests(const struct worker *w, enum rest why)
+{
+	const struct quota *l = &w->quota;
+	char what[64] = "";
+
+	if (why == REST_CONNECTIONS)
+		snprintf(what, sizeof(what), "90 %% of %u connections", l->connections);
+	else if (why == REST_DESCRIPTORS)
+		snprintf(what, sizeof(what), "90 %% of %u descriptors", l->descriptors);
+	else if (why == REST_MEMORY)
+		snprintf(what, sizeof(what), "90 %% of %llu KiB of memory",
+			 (unsigned long long)l->memory >> 10);
+	else if (why == REST_REFUSED)
+		snprintf(what, sizeof(what), "no room for more connections");
+	else
+		snprintf(what, sizeof(what), "too many crashes");
+	log_warn("%s: new connections go past this proxy for now", what);
+}
+
+static void say(struct worker *w, int what)
 {
 	if (w->said == what)
 		return;
 	w->said = what;
-	switch (what) {
-	case SAID_ARMED:
+	if (what > SAID_RESTS)
+		say_rests(w, (enum rest)(what - SAID_RESTS));
+	else if (what == SAID_ARMED)
 		log_info("armed: new connections are redirected here");
-		break;
-	case SAID_UNARMED:
+	else
 		log_warn("not armed: new connections go past this proxy: is `sluice apply` in "
 			 "place in this network namespace, with --proxy-uid=%u and "
 			 "--inbound-port=%u?",
 			 geteuid(), w->config->inbound_port);
-		break;
-	default:
-		log_warn("%u connections, of %u: new ones go past this proxy until there are "
-			 "fewer",
-			 atomic_load(&w->shared.connections), w->shared.max_connections);
-		break;
-	}
 }
 
 /*
@@ -227,15 +268,16 @@ static void say(struct worker *w, enum said what)
  */
 static void beat(struct worker *w, uint64_t now)
 {
-	bool full = nearly_full(w, now);
-	bool armed = !full && heartbeat_send(w->shared.pod);
+	enum rest why = reason_to_rest(w, now);
+	bool armed = why == REST_NONE && heartbeat_send(w->shared.pod);
 
 	atomic_store(&w->shared.armed, armed);
 	if (armed) {
 		w->last_armed = now;
 		say(w, SAID_ARMED);
-	} else if (full) {
-		say(w, SAID_FULL);
+	} else if (why != REST_NONE) {
+		atomic_fetch_add(&w->rests[why], 1);
+		say(w, SAID_RESTS + (int)why);
 	} else if (now >= MAX(w->last_armed, w->begun) + UNARMED_NS) {
 		say(w, SAID_UNARMED);
 	}
@@ -271,33 +313,6 @@ static void *thread_main(void *arg)
 		thread_round(t, UINT64_MAX);
 	while (t->phase < PHASE_ENDED);
 	return NULL;
-}
-
-/* What the process may open for flows. */
-static uint32_t descriptors(const struct pod *pod)
-{
-	struct rlimit files = { 0, 0 };
-	rlim_t other = pod->listener_count + DESCRIPTORS_RESERVED;
-
-	getrlimit(RLIMIT_NOFILE, &files);
-	return files.rlim_cur > other ? (uint32_t)MIN(files.rlim_cur - other, UINT32_MAX) : 0;
-}
-
-/* A flow is two descriptors; a quarter of them is for pipes. */
-static uint32_t connection_limit(const struct proxy_config *c, const struct pod *pod)
-{
-	uint32_t most = MAX(descriptors(pod) / 8 * 3, 1u);
-
-	if (c->max_connections > most)
-		log_warn("--max-connections=%u: the descriptor limit allows %u", c->max_connections,
-			 most);
-	return c->max_connections ? MIN(c->max_connections, most) : most;
-}
-
-/* Pipes are two descriptors each, and their pages are shared with all proxies of a node. */
-static uint32_t pipe_limit(const struct proxy_config *c, const struct pod *pod)
-{
-	return MIN(descriptors(pod) / 8, PIPES_MAX) / c->threads;
 }
 
 static int start_admin(struct worker *w, struct err *e)
@@ -429,16 +444,16 @@ int worker_run(struct pod *pod, const struct proxy_config *config, struct vitals
 		.vitals = vitals,
 		.shared = {
 			.pod = pod,
-			.observers_off = atomic_load(&vitals->observers_off),
-			.max_connections = connection_limit(config, pod),
+			.quota = &w.quota,
+			.observers_off = &vitals->observers_off,
 			.idle_ms = config->beat_ms / 2,
 			.phase = PHASE_SERVING,
 			.armed = -1,
-			.max_pipes = pipe_limit(config, pod),
 		},
 	};
 	int rc;
 
+	quota_init(&w.quota, config, pod);
 	/* What a large scrape took is to go back at once, not to raise the threshold for it. */
 	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
 	rc = init(&w, stop_fd, e);

@@ -38,6 +38,42 @@ static void test_u64_ends(void **state)
 			 -EINVAL);
 }
 
+static void test_sizes(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t bytes; /* 0: refused */
+	} cases[] = {
+		{ "64MiB", 64ull << 20 },
+		{ "64Mi", 64ull << 20 },
+		{ "1KiB", 1024 },
+		{ "512Ki", 512ull << 10 },
+		{ "2GiB", 2ull << 30 },
+		{ "4Gi", 4ull << 30 },
+		{ "5Gi", 0 },
+		{ "0MiB", 0 },
+		{ "64", 0 },
+		{ "MiB", 0 },
+		{ "64M", 0 },
+		{ "64MB", 0 },
+		{ "64 MiB", 0 },
+		{ "-1MiB", 0 },
+		{ "1.5GiB", 0 },
+		{ "4294967296GiB", 0 },
+		{ "18446744073709551616KiB", 0 },
+		{ "", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		uint64_t bytes = 7;
+		int rc = parse_size(span_str(cases[i].text), 1024, 4ull << 30, &bytes, NULL);
+
+		assert_int_equal(rc == 0, cases[i].bytes != 0);
+		assert_int_equal(bytes, cases[i].bytes ? cases[i].bytes : 7);
+	}
+}
+
 static void test_durations(void **state)
 {
 	static const struct {
@@ -90,9 +126,8 @@ static void test_words(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ports),
-		cmocka_unit_test(test_u64_ends),
-		cmocka_unit_test(test_durations),
+		cmocka_unit_test(test_ports),	  cmocka_unit_test(test_u64_ends),
+		cmocka_unit_test(test_durations), cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_words),
 	};
 

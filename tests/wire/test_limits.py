@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Limits: at 90 % of any the heart rests and new connections go direct; at the limit nothing spins."""
+import os
+import socket
+import subprocess
+import time
+
+import pytest
+
+from lib.proc import child_setup, wait_until
+from lib.servers import Server, read_all
+from lib.sluice import sanitized, sluice
+from lib.witness import ask
+from lib.world import POD, PROXY_UID
+
+
+
+PORT = 8600
+PATIENT = "--heartbeat-timeout=20s"
+MIB = 1 << 20
+
+
+def silent(world):
+    """A server that takes connections and waits for them to end."""
+    world.keep(Server(world.pod, 4, PORT, lambda s: s.recv(1)))
+
+
+def connect(world, port=PORT, rcvbuf=None):
+    s = world.keep(world.client.socket())
+    if rcvbuf:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
+    s.connect((POD[4], port))
+    return s
+
+
+def withheld(proxy):
+    return {k: v for k, v in
+            proxy.metrics().by("sluice_heartbeats_withheld_total", "reason").items() if v}
+
+
+def assert_rests(proxy):
+    """Its loops go round 50 times a second where they may not accept; one that spins, 100,000."""
+    before, started = proxy.metrics().sum("sluice_loop_rounds_total"), time.monotonic()
+    time.sleep(1)
+    rounds = proxy.metrics().sum("sluice_loop_rounds_total") - before
+    assert rounds < 1000 + 100 * (time.monotonic() - started)
+
+
+def direct(world):
+    """Whether a new connection goes past the proxy: then the application sees the client."""
+    answer = ask(world.client, POD[4], 81)
+    assert answer["by"] == "app", answer
+    return answer["peer"][0] != POD[4]
+
+
+def test_connections(world, start_proxy):
+    sluice(world.pod, "apply")
+    proxy = start_proxy("--max-connections=20")
+    assert proxy.metrics().sum("sluice_connections_limit") == 20
+    proxy.wait_armed()
+    world.witness().listen("0.0.0.0", 81)
+    silent(world)
+    held = [connect(world) for _ in range(17)]
+    assert not direct(world)
+    held.append(connect(world))
+    proxy.wait_disarmed()
+    assert direct(world)
+    assert set(withheld(proxy)) == {"connections"}
+    assert proxy.metrics().sum("sluice_connections_used") == 18
+    held.pop().close()
+    proxy.wait_armed()
+    assert not direct(world)
+    assert "90 % of 20 connections" in proxy.output
+
+
+def test_connections_wait_where_they_cannot_go_direct(world, start_proxy):
+    """With --fail=closed there is no other way: they are served when there is room, and none fails."""
+    sluice(world.pod, "apply", "--fail=closed")
+    proxy = start_proxy("--max-connections=5")
+    world.keep(Server(world.pod, 4, PORT, lambda s: (s.sendall(b"x"), s.recv(1))))
+    held = [connect(world) for _ in range(5)]
+    assert [s.recv(1) for s in held] == [b"x"] * 5
+    waiting = [connect(world) for _ in range(5)]
+    assert_rests(proxy)
+    assert proxy.metrics().sum("sluice_connections_opened_total") == 5
+    for s in held:
+        s.close()
+    assert [s.recv(1) for s in waiting] == [b"x"] * 5
+
+
+def limit_descriptors(proxy, soft):
+    subprocess.run(["prlimit", f"--pid={proxy.worker}", f"--nofile={soft}:"], check=True,
+                   preexec_fn=child_setup(uid=PROXY_UID))
+
+
+def test_descriptors(world, start_proxy):
+    sluice(world.pod, "apply")
+    proxy = start_proxy("--max-descriptors=300", "--max-connections=10000")
+    assert proxy.metrics().sum("process_max_fds") == 300
+    limit = int(proxy.metrics().sum("sluice_connections_limit"))
+    assert 30 < limit < 60
+    proxy.wait_armed()
+    world.witness().listen("0.0.0.0", 81)
+    silent(world)
+    held = [connect(world) for _ in range(limit - limit // 10)]
+    proxy.wait_disarmed()
+    assert direct(world)
+    for s in held:
+        s.close()
+    proxy.wait_armed()
+    assert "the descriptor limit allows" in proxy.output
+
+
+def test_no_descriptor_left(world, start_proxy):
+    """EMFILE: accepting pauses and does not spin, the heart rests, and nobody who waits is lost."""
+    sluice(world.pod, "apply", "--fail=closed")
+    proxy = start_proxy()
+    world.keep(Server(world.pod, 4, PORT, lambda s: (s.sendall(b"x"), s.recv(1))))
+    first = connect(world)
+    assert first.recv(1) == b"x"
+    used = max(map(int, os.listdir(f"/proc/{proxy.worker}/fd")))
+    limit_descriptors(proxy, used + 4)
+    waiting = [connect(world) for _ in range(100)]  # some find a gap below
+    wait_until(lambda: withheld(proxy), "the heart to rest")
+    assert_rests(proxy)
+    assert set(withheld(proxy)) == {"refused"}
+    limit_descriptors(proxy, 10000)
+    assert [s.recv(1) for s in waiting] == [b"x"] * 100
+    assert proxy.metrics().sum("sluice_connections_closed_total", outcome="limit") == 0
+
+
+def stalled_downloads(world, count):
+    """Downloads of which the client reads one byte: what the proxy has read of each waits there."""
+    body = b"\0" * MIB
+    world.pod.sysctl("net/ipv4/tcp_wmem", "4096 16384 16384")
+    world.keep(Server(world.pod, 4, PORT, lambda s: s.sendall(body)))
+    held = [connect(world, rcvbuf=4096) for _ in range(count)]
+    assert [s.recv(1) for s in held] == [b"\0"] * count
+    return held
+
+
+def test_what_slow_readers_leave_is_bounded(world, start_proxy):
+    """Half of the memory for all of them; from there on a flow has 4 KiB, and goes on with these."""
+    sluice(world.pod, "apply", PATIENT)
+    proxy = start_proxy("--max-memory=8MiB", PATIENT)
+    proxy.wait_armed()
+    held = stalled_downloads(world, 150)
+    m = wait_until(lambda: (m := proxy.metrics()).sum("sluice_backlog_bytes") >= 4 * MIB and m,
+                   "half of the memory to be used")
+    assert m.sum("sluice_backlog_bytes") < 4 * MIB + 150 * 4096 + (64 << 10)
+    held[-1].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, MIB)
+    assert read_all(held[-1]) == b"\0" * (MIB - 1)
+    for s in held:
+        s.close()
+    assert proxy.settled(opened=150).sum("sluice_backlog_bytes") == 0
+
+
+def half_a_hello(world):
+    """A client that makes the proxy keep 15 KB, and no more."""
+    s = connect(world)
+    s.sendall(b"\x16\x03\x01\x3f\xff\x01\x00\x3f\xfb\x03\x03" + b"\0" * 15000)
+    return s
+
+
+@pytest.mark.parametrize("fail", ["open", "closed"])
+def test_memory(world, start_proxy, fail):
+    """Near the limit new connections go direct; at it they wait, where they cannot."""
+    sluice(world.pod, "apply", f"--fail={fail}")
+    idle = start_proxy()
+    resident = int(idle.metrics().sum("process_resident_memory_bytes"))
+    idle.stop()
+    limit = max(8, resident // MIB + 5)
+    proxy = start_proxy(f"--max-memory={limit}MiB")
+    assert proxy.metrics().sum("sluice_memory_limit_bytes") == limit * MIB
+    if fail == "open":
+        proxy.wait_armed()
+    world.witness().listen("0.0.0.0", 81)
+    world.keep(Server(world.pod, 4, PORT, lambda s: read_all(s)))
+    held = [half_a_hello(world)]
+    while not withheld(proxy):
+        assert len(held) < 10000
+        held.append(half_a_hello(world))
+    assert set(withheld(proxy)) == {"memory"}
+    assert "KiB of memory" in proxy.output
+    if fail == "open":
+        proxy.wait_disarmed()
+        assert direct(world)
+    else:
+        while proxy.metrics().sum("process_resident_memory_bytes") < limit * MIB:
+            held.append(half_a_hello(world))
+        beats = withheld(proxy)["memory"]
+        wait_until(lambda: withheld(proxy)["memory"] >= beats + 2, "the limit to be noticed")
+        opened = proxy.metrics().sum("sluice_connections_opened_total")
+        waiting = connect(world, 81)
+        assert_rests(proxy)
+        assert proxy.metrics().sum("sluice_connections_opened_total") == opened
+    if sanitized():
+        return
+    for s in held:
+        s.close()
+    if fail == "open":
+        proxy.wait_armed()
+    else:
+        assert b'"app"' in waiting.recv(1000)
+    assert not direct(world)
