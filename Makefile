@@ -40,7 +40,7 @@ sluice := backend backend_iptc backend_nft command_explain command_verify comman
 	nft_list nft_read nft_write nl_batch nl_socket owners plan plan_facts plan_json plan_nft \
 	plan_text privs privs_calls readback rtnl ruleset sock_destroy stage status status_print \
 	tproxy_route verify_net verify_pick verify_run watch xt_lock xtable
-proxy := admin admin_endpoints admin_http admin_request \
+proxy := admin admin_endpoints admin_http admin_request envoy_stats envoy_stats_text \
 	flow grpc heartbeat hpack hpack_huffman hpack_table http1 http1_line \
 	http1_pair http1_parse http1_ring http2 http2_stream listener loop main metrics metrics_info \
 	metrics_names metrics_process metrics_text observer origdst parent pipes pod proxy_man \
@@ -49,7 +49,7 @@ proxy := admin admin_endpoints admin_http admin_request \
 unit-common := test_addr test_interval test_options test_parse test_protocol test_target
 unit-sluice := test_compare test_config test_decode_nft test_encode test_encode_xt test_explain \
 	test_lower test_plan test_privs test_sock_destroy test_status
-unit-proxy := test_admin test_admin_request \
+unit-proxy := test_admin test_admin_request test_envoy_stats \
 	test_grpc test_hpack test_http1 test_http1_parse test_http2 test_metrics \
 	test_metrics_text test_quota test_sandbox test_sniff test_tls_hello test_upstream
 fuzz := fuzz_admin fuzz_hpack fuzz_http1 fuzz_http2 fuzz_observer fuzz_parse fuzz_tls_hello

@@ -16,6 +16,7 @@
 #ifndef SLUICE_ADMIN_H
 #define SLUICE_ADMIN_H
 
+#include "envoy_stats.h"
 #include "error.h"
 #include "metrics.h"
 #include "vitals.h"
@@ -39,6 +40,8 @@ struct admin_config {
 	const char *(*not_ready)(void *ctx);
 	/* Fills in what a scrape tells of the process. */
 	void (*process)(void *ctx, struct metrics_process *out);
+	/* The same of /stats/prometheus. */
+	void (*envoy)(void *ctx, struct envoy_view *out);
 	/* Somebody ordered it, and may be told what becomes of it in one line. */
 	const char *(*order)(void *ctx, enum vitals_order order);
 	void *ctx; /* the callbacks run in the admin thread */

@@ -20,6 +20,15 @@
 #include "sniff.h"
 #include "tls_hello.h"
 
+/* How a request ended. */
+enum request_end {
+	REQUEST_ANSWERED,	 /* its response is whole */
+	REQUEST_RESET_BY_CLIENT, /* HTTP/2: RST_STREAM */
+	REQUEST_RESET_BY_SERVER,
+	REQUEST_LEFT_BY_CLIENT, /* the connection ended, or goes on without it */
+	REQUEST_LEFT_BY_SERVER,
+};
+
 /* One finished request, as the metrics want it. */
 struct http_exchange {
 	enum http_method method;
@@ -27,11 +36,12 @@ struct http_exchange {
 	uint16_t status;	   /* final response's; 0: there was none */
 	enum error_type error;	   /* NO_RESPONSE, RESET, CANCELLED or NONE; the sink
 				    * judges statuses */
-	struct span host;	   /* Host without its port, or the target's own; may be empty;
-				    * valid during the call only */
-	uint64_t started;	   /* request's first byte */
-	uint64_t first_byte;	   /* final response's first byte; 0: none */
-	uint64_t ended;		   /* response's last byte, or the flow's end */
+	enum request_end end;
+	struct span host;    /* Host without its port, or the target's own; may be empty;
+			      * valid during the call only */
+	uint64_t started;    /* request's first byte */
+	uint64_t first_byte; /* final response's first byte; 0: none */
+	uint64_t ended;	     /* response's last byte, or the flow's end */
 	uint64_t request_body, response_body; /* bytes of content, without chunk framing */
 };
 
@@ -43,9 +53,11 @@ struct rpc_call {
 	enum rpc_status status; /* RPC_STATUS_MISSING: none was sent */
 	enum error_type error;	/* NO_RESPONSE, RESET, CANCELLED, MISSING or NONE; the sink
 				 * judges statuses */
-	uint64_t started;	/* request's first byte */
-	uint64_t first_byte;	/* response's first byte; 0: none */
-	uint64_t ended;		/* response's last byte, the reset, or the flow's end */
+	uint16_t http_status;	/* final response's; 0: there was none */
+	enum request_end end;
+	uint64_t started;	      /* request's first byte */
+	uint64_t first_byte;	      /* response's first byte; 0: none */
+	uint64_t ended;		      /* response's last byte, the reset, or the flow's end */
 	uint64_t messages[WAY_COUNT]; /* whole ones */
 	uint64_t bytes[WAY_COUNT];    /* of content, messages and their prefixes */
 };
@@ -61,8 +73,10 @@ struct tls_client {
 struct observer_sink {
 	/* The protocol is known, or has changed (also to TCP, after lost). */
 	void (*protocol)(void *ctx, enum protocol protocol);
-	/* A request began (+1) or ended in whatever way (-1). */
+	/* A request that is no gRPC call began (+1) or ended in whatever way (-1). */
 	void (*active)(void *ctx, enum http_method method, int change);
+	/* The same of a gRPC call. */
+	void (*calling)(void *ctx, int change);
 	void (*exchange)(void *ctx, const struct http_exchange *x);
 	void (*call)(void *ctx, const struct rpc_call *call);
 	void (*tls)(void *ctx, const struct tls_client *client);

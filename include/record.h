@@ -7,12 +7,14 @@
 #define SLUICE_RECORD_H
 
 #include "addr.h"
+#include "envoy_stats.h"
 #include "metrics.h"
 #include "observer.h"
 
 /* One thread's: its shard, and the address it named last (most flows go where others went). */
 struct recorder {
 	struct metrics_shard *shard;
+	struct envoy_stats *envoy;
 	struct addr last_address;
 	uint32_t last_address_name;
 };
@@ -29,6 +31,7 @@ struct record {
 	uint8_t protocol;
 	uint32_t host; /* name of the last Host, outbound; METRIC_NAME_NONE: none */
 	uint64_t opened;
+	struct envoy_flow envoy;
 };
 
 /* A flow to @address and @port began at @now (ns). */
@@ -39,6 +42,9 @@ void record_open(struct record *r, struct recorder *recorder, enum direction dir
 void record_connected(struct record *r, uint64_t now);
 
 void record_bytes(struct record *r, enum way way, size_t bytes);
+
+/* No more bytes will come that way. */
+void record_fin(struct record *r, enum way way);
 
 /* It is over; last call for @r. */
 void record_close(struct record *r, enum outcome outcome, uint64_t now);

@@ -16,6 +16,18 @@ static int answer_metrics(const struct admin_config *config, const struct admin_
 	return metrics_text(config->metrics, &process, admin_reply_append, r);
 }
 
+/* As Envoy spells it. */
+static int answer_envoy(const struct admin_config *config, const struct admin_request *q,
+			struct admin_reply *r)
+{
+	struct envoy_view view;
+
+	(void)q;
+	config->envoy(config->ctx, &view);
+	r->type = "text/plain; charset=UTF-8";
+	return envoy_stats_text(&view, admin_reply_append, r);
+}
+
 static int answer_ready(const struct admin_config *config, const struct admin_request *q,
 			struct admin_reply *r)
 {
@@ -53,6 +65,7 @@ static int answer_quit(const struct admin_config *config, const struct admin_req
 
 const struct admin_endpoint admin_endpoints[] = {
 	{ "/metrics", ADMIN_GET, ADMIN_ANYONE, answer_metrics },
+	{ "/stats/prometheus", ADMIN_GET, ADMIN_ANYONE, answer_envoy },
 	{ "/ready", ADMIN_GET, ADMIN_ANYONE, answer_ready },
 	{ "/live", ADMIN_GET, ADMIN_ANYONE, answer_live },
 	{ "/drain", ADMIN_POST, ADMIN_ORDER, answer_drain },

@@ -7,7 +7,7 @@
 #include "observer.h"
 
 /* Tells of the oldest request and forgets it. */
-static void tell(struct observer *o, enum error_type error, uint64_t ended)
+static void tell(struct observer *o, enum error_type error, enum request_end end, uint64_t ended)
 {
 	struct http1 *h = &o->http1;
 	const struct http1_request *r = http1_ring_at(h, 0);
@@ -16,6 +16,7 @@ static void tell(struct observer *o, enum error_type error, uint64_t ended)
 		.version = (enum http_version)r->version,
 		.status = h->status,
 		.error = error,
+		.end = end,
 		.host = r->host ? SPAN(r->host->text, r->host->len) : SPAN("", 0),
 		.started = r->started,
 		.first_byte = h->status ? h->response_started : 0,
@@ -47,7 +48,7 @@ static void tell_unanswered(struct observer *o, bool cancelled, uint64_t now)
 		uint64_t ended = now;
 
 		if (h->answered) {
-			tell(o, ERROR_NONE, h->response_ended);
+			tell(o, ERROR_NONE, REQUEST_ANSWERED, h->response_ended);
 			continue;
 		}
 		if (h->server_ended && http1_ring_at(h, 0)->started <= h->server_ended)
@@ -56,7 +57,7 @@ static void tell_unanswered(struct observer *o, bool cancelled, uint64_t now)
 		     cancelled	 ? ERROR_CANCELLED
 		     : h->status ? ERROR_RESET
 				 : ERROR_NO_RESPONSE,
-		     ended);
+		     cancelled ? REQUEST_LEFT_BY_CLIENT : REQUEST_LEFT_BY_SERVER, ended);
 	}
 }
 
@@ -71,7 +72,7 @@ void http1_pair_lost(struct observer *o, enum lost_reason reason)
 	struct http1 *h = &o->http1;
 
 	if (h->answered)
-		tell(o, ERROR_NONE, h->response_ended);
+		tell(o, ERROR_NONE, REQUEST_ANSWERED, h->response_ended);
 	while (h->count) {
 		o->sink->active(o->ctx, (enum http_method)http1_ring_at(h, 0)->method, -1);
 		http1_ring_pop(h);
@@ -85,7 +86,7 @@ void http1_pair_lost(struct observer *o, enum lost_reason reason)
 
 void http1_pair_tunnel(struct observer *o, uint64_t now)
 {
-	tell(o, ERROR_NONE, now);
+	tell(o, ERROR_NONE, REQUEST_ANSWERED, now);
 	http1_fini(o, false, now);
 }
 
@@ -101,7 +102,7 @@ static void exchange_done(struct observer *o, uint64_t ended)
 	struct http1_lane *requests = &o->http1.lane[WAY_TO_SERVER];
 	bool refused = requests->state == HTTP1_WAIT && o->http1.count == 1;
 
-	tell(o, ERROR_NONE, ended);
+	tell(o, ERROR_NONE, REQUEST_ANSWERED, ended);
 	if (!refused)
 		return;
 	/* A CONNECT that failed: the connection goes on, unless a tunnel was assumed. */

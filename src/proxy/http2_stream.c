@@ -101,13 +101,15 @@ static void forget(struct http2_streams *t, struct http2_stream *s)
 }
 
 static void tell_call(struct http2_streams *t, const struct http2_stream *s, enum error_type error,
-		      uint64_t ended)
+		      enum request_end end, uint64_t ended)
 {
 	struct rpc_call call = {
 		.method = grpc_method_of(hpack_text_span(s->path)),
 		.host = http1_host_of(hpack_text_span(s->host)),
 		.status = (enum rpc_status)s->rpc_status,
 		.error = error,
+		.http_status = s->status,
+		.end = end,
 		.started = s->started,
 		.first_byte = s->first_byte,
 		.ended = ended,
@@ -119,17 +121,19 @@ static void tell_call(struct http2_streams *t, const struct http2_stream *s, enu
 	}
 	if (call.status == RPC_STATUS_MISSING && error == ERROR_NONE)
 		call.error = ERROR_MISSING;
+	t->sink->calling(t->ctx, -1);
 	t->sink->call(t->ctx, &call);
 }
 
 static void tell_exchange(struct http2_streams *t, const struct http2_stream *s,
-			  enum error_type error, uint64_t ended)
+			  enum error_type error, enum request_end end, uint64_t ended)
 {
 	struct http_exchange x = {
 		.method = (enum http_method)s->method,
 		.version = HTTP_VERSION_2,
 		.status = s->status,
 		.error = error,
+		.end = end,
 		.host = http1_host_of(hpack_text_span(s->host)),
 		.started = s->started,
 		.first_byte = s->first_byte,
@@ -143,18 +147,28 @@ static void tell_exchange(struct http2_streams *t, const struct http2_stream *s,
 }
 
 static void tell(struct http2_streams *t, struct http2_stream *s, enum error_type error,
-		 uint64_t ended)
+		 enum request_end end, uint64_t ended)
 {
 	/* An end without a beginning: what came was no final response. */
 	if (error == ERROR_NONE && !s->status) {
 		error = ERROR_NO_RESPONSE;
+		end = REQUEST_RESET_BY_SERVER;
 		s->rpc_status = RPC_STATUS_MISSING;
 	}
 	if (s->grpc)
-		tell_call(t, s, error, ended);
+		tell_call(t, s, error, end, ended);
 	else
-		tell_exchange(t, s, error, ended);
+		tell_exchange(t, s, error, end, ended);
 	forget(t, s);
+}
+
+/* A request begins, or is not followed any further. */
+static void begun(struct http2_streams *t, const struct http2_stream *s, int change)
+{
+	if (s->grpc)
+		t->sink->calling(t->ctx, change);
+	else
+		t->sink->active(t->ctx, (enum http_method)s->method, change);
 }
 
 /* The first request says what the flow speaks. */
@@ -203,8 +217,7 @@ static struct http2_stream *open_stream(struct http2_streams *t, uint32_t id,
 	s->path = take_ptr(&head->path);
 	s->host = take_ptr(&head->host);
 	tell_protocol(t, s->grpc);
-	if (!s->grpc)
-		t->sink->active(t->ctx, (enum http_method)s->method, 1);
+	begun(t, s, 1);
 	return s;
 }
 
@@ -239,7 +252,7 @@ bool http2_streams_adopt(struct http2_streams *t, const struct http2_upgrade *u)
 static void request_head(struct http2_streams *t, struct http2_stream *s, bool end, uint64_t now)
 {
 	if (s->id > t->goaway_id)
-		tell(t, s, ERROR_NO_RESPONSE, now);
+		tell(t, s, ERROR_NO_RESPONSE, REQUEST_LEFT_BY_SERVER, now);
 	else if (end)
 		http2_streams_end(t, WAY_TO_SERVER, s->id, now);
 }
@@ -262,7 +275,7 @@ static void response_head(struct http2_streams *t, struct http2_stream *s,
 	} else if (first && s->method == HTTP_METHOD_CONNECT && s->status >= 200 &&
 		   s->status < 300) {
 		/* A tunnel from here on: what it carries is no content of this exchange. */
-		tell(t, s, ERROR_NONE, now);
+		tell(t, s, ERROR_NONE, REQUEST_ANSWERED, now);
 	}
 }
 
@@ -316,7 +329,7 @@ void http2_streams_end(struct http2_streams *t, enum way way, uint32_t id, uint6
 	if (way == WAY_TO_CLIENT)
 		s->ended = now;
 	if (s->done[WAY_TO_SERVER] && s->done[WAY_TO_CLIENT])
-		tell(t, s, ERROR_NONE, s->ended);
+		tell(t, s, ERROR_NONE, REQUEST_ANSWERED, s->ended);
 }
 
 /*
@@ -334,21 +347,23 @@ static bool deadline_passed(const struct http2_stream *s, uint64_t now)
 void http2_streams_reset(struct http2_streams *t, enum way way, uint32_t id, uint32_t code,
 			 uint64_t now)
 {
+	enum request_end end =
+		way == WAY_TO_SERVER ? REQUEST_RESET_BY_CLIENT : REQUEST_RESET_BY_SERVER;
 	struct http2_stream *s = find(t, id);
 
 	if (!s)
 		return;
 	if (s->done[WAY_TO_CLIENT]) {
 		/* The answer is whole, and ends the rest of the request (RFC 9113 sect. 8.1). */
-		tell(t, s, ERROR_NONE, s->ended);
+		tell(t, s, ERROR_NONE, REQUEST_ANSWERED, s->ended);
 	} else if (deadline_passed(s, now)) {
 		s->rpc_status = RPC_DEADLINE_EXCEEDED;
-		tell_call(t, s, ERROR_NONE, now);
+		tell_call(t, s, ERROR_NONE, end, now);
 		forget(t, s);
 	} else if (way == WAY_TO_SERVER && code == HTTP2_CANCEL) {
-		tell(t, s, ERROR_CANCELLED, now);
+		tell(t, s, ERROR_CANCELLED, end, now);
 	} else {
-		tell(t, s, ERROR_RESET, now);
+		tell(t, s, ERROR_RESET, end, now);
 	}
 }
 
@@ -358,7 +373,7 @@ void http2_streams_goaway(struct http2_streams *t, uint32_t last_id, uint64_t no
 	/* Telling of a stream moves none, but there may be no places afterwards. */
 	for (unsigned i = place_of(t, t->goaway_id + 1); i < t->used; i++) {
 		if (!t->slots[i].gone)
-			tell(t, &t->slots[i], ERROR_NO_RESPONSE, now);
+			tell(t, &t->slots[i], ERROR_NO_RESPONSE, REQUEST_LEFT_BY_SERVER, now);
 	}
 }
 
@@ -374,13 +389,13 @@ void http2_streams_close(struct http2_streams *t, bool cancelled, uint64_t now)
 		if (t->server_ended && s->started <= t->server_ended)
 			ended = t->server_ended;
 		if (s->done[WAY_TO_CLIENT])
-			tell(t, s, ERROR_NONE, s->ended);
+			tell(t, s, ERROR_NONE, REQUEST_ANSWERED, s->ended);
 		else
 			tell(t, s,
 			     cancelled	 ? ERROR_CANCELLED
 			     : s->status ? ERROR_RESET
 					 : ERROR_NO_RESPONSE,
-			     ended);
+			     cancelled ? REQUEST_LEFT_BY_CLIENT : REQUEST_LEFT_BY_SERVER, ended);
 	}
 	free_slots(t);
 }
@@ -393,11 +408,10 @@ void http2_streams_lost(struct http2_streams *t)
 		if (s->gone)
 			continue;
 		if (s->done[WAY_TO_CLIENT]) {
-			tell(t, s, ERROR_NONE, s->ended);
+			tell(t, s, ERROR_NONE, REQUEST_ANSWERED, s->ended);
 			continue;
 		}
-		if (!s->grpc)
-			t->sink->active(t->ctx, (enum http_method)s->method, -1);
+		begun(t, s, -1);
 		forget(t, s);
 	}
 	free_slots(t);

@@ -54,6 +54,7 @@ void record_open(struct record *r, struct recorder *recorder, enum direction dir
 		.direction = (uint8_t)direction,
 		.opened = now,
 	};
+	envoy_open(recorder->envoy, &r->envoy, direction);
 	key = key_of(r, METRIC_CONNECTIONS_OPENED);
 	metric_add(value_of(r, &key), 1);
 	key.metric = METRIC_CONNECTIONS_ACTIVE;
@@ -66,6 +67,7 @@ void record_connected(struct record *r, uint64_t now)
 	struct metric_key key = key_of(r, METRIC_CONNECT_DURATION);
 
 	observe(r, &key, now - r->opened);
+	envoy_connected(&r->envoy, now - r->opened);
 }
 
 /* The protocol is known, or changed: bytes go to its series from here on. */
@@ -81,6 +83,7 @@ static void set_protocol(struct record *r, enum protocol protocol)
 		metric_add(r->bytes[way], (int64_t)r->uncounted[way]);
 		r->uncounted[way] = 0;
 	}
+	envoy_protocol(r->recorder->envoy, &r->envoy, protocol);
 }
 
 void record_bytes(struct record *r, enum way way, size_t bytes)
@@ -89,6 +92,12 @@ void record_bytes(struct record *r, enum way way, size_t bytes)
 		metric_add(r->bytes[way], (int64_t)bytes);
 	else
 		r->uncounted[way] += bytes;
+	envoy_bytes(r->recorder->envoy, &r->envoy, way, bytes);
+}
+
+void record_fin(struct record *r, enum way way)
+{
+	envoy_fin(&r->envoy, way);
 }
 
 void record_close(struct record *r, enum outcome outcome, uint64_t now)
@@ -103,6 +112,7 @@ void record_close(struct record *r, enum outcome outcome, uint64_t now)
 	metric_add(value_of(r, &key), 1);
 	key.metric = METRIC_CONNECTION_DURATION;
 	observe(r, &key, now - r->opened);
+	envoy_close(r->recorder->envoy, &r->envoy, outcome, now - r->opened);
 	/* Last, so that a scrape that sees nothing active has seen the rest. */
 	metric_add(r->active, -1);
 }
@@ -121,6 +131,14 @@ static void on_active(void *ctx, enum http_method method, int change)
 
 	key.method = (uint8_t)method;
 	metric_add(value_of(r, &key), change);
+	envoy_active(r->recorder->envoy, &r->envoy, false, change);
+}
+
+static void on_calling(void *ctx, int change)
+{
+	struct record *r = ctx;
+
+	envoy_active(r->recorder->envoy, &r->envoy, true, change);
 }
 
 /*
@@ -162,6 +180,13 @@ static void on_exchange(void *ctx, const struct http_exchange *x)
 	observe(r, &key, x->request_body);
 	key.metric = inbound ? METRIC_HTTP_SERVER_RESPONSE_BODY : METRIC_HTTP_CLIENT_RESPONSE_BODY;
 	observe(r, &key, x->response_body);
+	envoy_request(r->recorder->envoy, &r->envoy,
+		      &(struct envoy_request){
+			      .ns = x->ended - x->started,
+			      .status = x->status,
+			      .end = x->end,
+			      .http2 = x->version == HTTP_VERSION_2,
+		      });
 }
 
 /* OpenTelemetry's rule for gRPC: these are a server's fault; for a client all but OK is. */
@@ -204,6 +229,14 @@ static void on_call(void *ctx, const struct rpc_call *c)
 		};
 		metric_add(value_of(r, &key), (int64_t)c->messages[way]);
 	}
+	envoy_request(r->recorder->envoy, &r->envoy,
+		      &(struct envoy_request){
+			      .ns = c->ended - c->started,
+			      .status = c->http_status,
+			      .end = c->end,
+			      .grpc = true,
+			      .http2 = true,
+		      });
 }
 
 static void on_tls(void *ctx, const struct tls_client *client)
@@ -226,11 +259,13 @@ static void on_lost(void *ctx, enum lost_reason reason)
 	struct metric_key key = { .metric = METRIC_OBSERVER_LOST, .lost = (uint8_t)reason };
 
 	metric_add(value_of(r, &key), 1);
+	envoy_lost(r->recorder->envoy, &r->envoy);
 }
 
 const struct observer_sink record_sink = {
 	.protocol = on_protocol,
 	.active = on_active,
+	.calling = on_calling,
 	.exchange = on_exchange,
 	.call = on_call,
 	.tls = on_tls,

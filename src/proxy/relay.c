@@ -203,6 +203,7 @@ static bool finished(struct flow *f)
 static void saw_fin(struct flow *f, struct leg *from)
 {
 	from->eof = true;
+	record_fin(&f->record, flow_way_from(from->side));
 	observer_end(&f->observer, flow_way_from(from->side), OBSERVER_FIN, f->thread->now);
 	if (finished(f))
 		return;

@@ -130,7 +130,7 @@ int thread_init(struct thread *t, struct thread_shared *shared, unsigned index,
 
 	*t = (struct thread){
 		.shared = shared,
-		.recorder = { .shard = shard },
+		.recorder = { .shard = shard, .envoy = &shared->envoy[index] },
 		.index = index,
 		.phase = PHASE_SERVING,
 		.pipes = { .limit = shared->quota->pipes },

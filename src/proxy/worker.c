@@ -112,6 +112,21 @@ static void process_facts(void *ctx, struct metrics_process *out)
 	}
 }
 
+static void envoy_facts(void *ctx, struct envoy_view *out)
+{
+	struct worker *w = ctx;
+
+	*out = (struct envoy_view){
+		.threads = w->shared.envoy,
+		.thread_count = w->config->threads,
+		.ports = { w->config->inbound_port, w->config->outbound_port },
+		.live = !not_ready(w),
+		.uptime_s = (loop_clock() - w->begun) / 1000000000u,
+		.connections = atomic_load(&w->shared.connections),
+	};
+	envoy_memory(&out->memory_allocated, &out->memory_heap);
+}
+
 static void next_phase(struct worker *w)
 {
 	const struct proxy_config *c = w->config;
@@ -323,6 +338,7 @@ static int start_admin(struct worker *w, struct err *e)
 		.process = process_facts,
 		.order = take_order,
 		.open = w->config->admin_open,
+		.envoy = envoy_facts,
 		.ctx = w,
 	};
 
@@ -340,7 +356,8 @@ static int start_threads(struct worker *w, struct err *e)
 
 	w->threads = calloc(count, sizeof(*w->threads));
 	w->seen_rounds = calloc(count, sizeof(*w->seen_rounds));
-	if (!w->threads || !w->seen_rounds)
+	w->shared.envoy = calloc(count, sizeof(*w->shared.envoy));
+	if (!w->threads || !w->seen_rounds || !w->shared.envoy)
 		return err_set(e, -ENOMEM, "out of memory for %u thread%s", count, plural(count));
 	for (unsigned i = 0; i < count; i++) {
 		struct thread *t = &w->threads[i];
@@ -375,6 +392,7 @@ static void end_threads(struct worker *w)
 		thread_fini(&w->threads[i]);
 	free(w->threads);
 	free(w->seen_rounds);
+	free(w->shared.envoy);
 }
 
 static bool others_at_work(struct worker *w)

@@ -56,6 +56,11 @@ static void on_active(void *ctx, enum http_method method, int change)
 	*(int *)ctx += change;
 }
 
+static void on_calling(void *ctx, int change)
+{
+	*(int *)ctx += change;
+}
+
 static void on_exchange(void *ctx, const struct http_exchange *x)
 {
 	(void)ctx;
@@ -105,6 +110,7 @@ static void on_lost(void *ctx, enum lost_reason reason)
 static const struct observer_sink sink = {
 	.protocol = on_protocol,
 	.active = on_active,
+	.calling = on_calling,
 	.exchange = on_exchange,
 	.call = on_call,
 	.tls = on_tls,

@@ -23,6 +23,7 @@ enum feeding {
 struct transcript {
 	uint64_t hash;
 	int active[HTTP_METHOD_COUNT];
+	int calling;
 	unsigned lost;
 };
 
@@ -65,6 +66,17 @@ static void on_active(void *ctx, enum http_method method, int change)
 	must(t->active[method] >= 0);
 	tell_number(t, 2);
 	tell_number(t, method);
+	tell_number(t, (uint64_t)change);
+}
+
+static void on_calling(void *ctx, int change)
+{
+	struct transcript *t = ctx;
+
+	must(change == 1 || change == -1);
+	t->calling += change;
+	must(t->calling >= 0);
+	tell_number(t, 7);
 	tell_number(t, (uint64_t)change);
 }
 
@@ -135,6 +147,7 @@ static void on_lost(void *ctx, enum lost_reason reason)
 static const struct observer_sink sink = {
 	.protocol = on_protocol,
 	.active = on_active,
+	.calling = on_calling,
 	.exchange = on_exchange,
 	.call = on_call,
 	.tls = on_tls,
@@ -218,6 +231,7 @@ static uint64_t watch(struct span input, enum feeding feeding)
 	observer_fini(&o, now);
 	for (unsigned m = 0; m < HTTP_METHOD_COUNT; m++)
 		must(!t.active[m]);
+	must(!t.calling);
 	return t.hash;
 }
 

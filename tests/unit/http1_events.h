@@ -12,7 +12,7 @@ struct events {
 	size_t len, capacity;
 	struct http_exchange last; /* its host is not valid */
 	struct rpc_call last_call; /* nor are its host and method */
-	int active;
+	int active, calling;
 };
 
 static inline void events_add(struct events *v, const char *fmt, ...) _printf_(2, 3);
@@ -56,6 +56,13 @@ static inline void events_active(void *ctx, enum http_method method, int change)
 	events_add(v, "%c%s\n", change > 0 ? '+' : '-', http_method_names[method]);
 }
 
+static inline void events_calling(void *ctx, int change)
+{
+	struct events *v = ctx;
+
+	v->calling += change;
+}
+
 /* "GET 1.1 host 200 req=0 resp=5 error" */
 static inline void events_exchange(void *ctx, const struct http_exchange *x)
 {
@@ -97,6 +104,7 @@ static inline void events_lost(void *ctx, enum lost_reason reason)
 static const struct observer_sink events_sink = {
 	.protocol = events_protocol,
 	.active = events_active,
+	.calling = events_calling,
 	.exchange = events_exchange,
 	.call = events_call,
 	.tls = events_tls,

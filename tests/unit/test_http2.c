@@ -65,6 +65,7 @@ static void check(const struct http2_case *c, const struct script *s, const stru
 			 c->name, cut->at, cut->piece, cut->join, cut->skip, v.text ? v.text : "",
 			 c->expect);
 	assert_int_equal(v.active, 0);
+	assert_int_equal(v.calling, 0);
 	events_fini(&v);
 }
 
@@ -133,6 +134,48 @@ static void test_times(void **state)
 	assert_non_null(strstr(v.text, "HEAD 2 '' 0 req=0 resp=0 no_response\n"));
 	assert_int_equal(v.active, 0);
 	events_fini(&v);
+}
+
+/* Who ended a request, and the status of a call's answer in HTTP. */
+static void test_ends(void **state)
+{
+	static const struct {
+		const char *call; /* what becomes of one */
+		enum observer_end how;
+		enum request_end end;
+		uint16_t status;
+	} cases[] = {
+		{ "< H 1 :status=200\n< H 1 -e grpc-status=5\n", 0, REQUEST_ANSWERED, 200 },
+		{ "< H 1 -e :status=503\n", 0, REQUEST_ANSWERED, 503 },
+		{ "> R 1 8\n", 0, REQUEST_RESET_BY_CLIENT, 0 },
+		{ "< H 1 :status=200\n> R 1 2\n", 0, REQUEST_RESET_BY_CLIENT, 200 },
+		{ "< R 1 8\n", 0, REQUEST_RESET_BY_SERVER, 0 },
+		{ "< H 1 :status=200\n< R 1 2\n", 0, REQUEST_RESET_BY_SERVER, 200 },
+		{ "< H 1 -e grpc-status=5\n", 0, REQUEST_RESET_BY_SERVER, 0 },
+		{ "< G 0\n", 0, REQUEST_LEFT_BY_SERVER, 0 },
+		{ "< F\n", 0, REQUEST_LEFT_BY_SERVER, 0 },
+		{ "< H 1 :status=200\n", 0, REQUEST_LEFT_BY_SERVER, 200 },
+		{ "< H 1 :status=200\n", OBSERVER_RESET, REQUEST_LEFT_BY_CLIENT, 200 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct events v = { 0 };
+		struct observer o;
+
+		observer_init(&o, &events_sink, &v, false);
+		at(&o, 1, BEGIN CALL "> D 1 -e m5\n");
+		assert_int_equal(v.calling, 1);
+		assert_int_equal(v.active, 0);
+		at(&o, 2, cases[i].call);
+		if (cases[i].how == OBSERVER_RESET)
+			observer_end(&o, WAY_TO_SERVER, OBSERVER_RESET, 3);
+		observer_fini(&o, 3);
+		assert_int_equal(v.last_call.end, cases[i].end);
+		assert_int_equal(v.last_call.http_status, cases[i].status);
+		assert_int_equal(v.calling, 0);
+		events_fini(&v);
+	}
 }
 
 #define MS(n) ((n)*UINT64_C(1000000))
@@ -408,6 +451,7 @@ int main(void)
 		cmocka_unit_test(test_deadline), cmocka_unit_test(test_rapid_reset),
 		cmocka_unit_test(test_streams),	 cmocka_unit_test(test_far_apart),
 		cmocka_unit_test(test_floods),	 cmocka_unit_test(test_idle_memory),
+		cmocka_unit_test(test_ends),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,510 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Envoy's names: what is counted of which event, and the text that shows it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "envoy_stats.h"
+
+#include <errno.h>
+#include <math.h>
+
+#define MS(n) ((n)*UINT64_C(1000000))
+
+struct text {
+	char *bytes;
+	size_t len;
+	int left; /* pieces until it fails; negative: never */
+};
+
+static int take(void *to, struct span piece)
+{
+	struct text *t = to;
+
+	if (t->left == 0)
+		return -ENOSPC;
+	t->left -= t->left > 0;
+	t->bytes = realloc(t->bytes, t->len + piece.len + 1);
+	assert_non_null(t->bytes);
+	memcpy(t->bytes + t->len, piece.ptr, piece.len);
+	t->len += piece.len;
+	t->bytes[t->len] = '\0';
+	return 0;
+}
+
+static struct text scrape(const struct envoy_stats *s, unsigned threads)
+{
+	const struct envoy_view view = {
+		.threads = s,
+		.thread_count = threads,
+		.ports = { 9211, 9001 },
+		.live = true,
+		.uptime_s = 5,
+		.connections = 3,
+		.memory_allocated = 1000,
+		.memory_heap = 2000,
+	};
+	struct text t = { .left = -1 };
+
+	assert_int_equal(envoy_stats_text(&view, take, &t), 0);
+	return t;
+}
+
+/* The value of a series, spelt as it is printed; NAN: there is none. */
+static double value_in(const struct text *t, const char *series)
+{
+	size_t len = strlen(series);
+
+	for (const char *line = t->bytes; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (strncmp(line, series, len) == 0 && line[len] == ' ')
+			return strtod(line + len, NULL);
+	}
+	return NAN;
+}
+
+static double value(const struct envoy_stats *s, const char *series)
+{
+	struct text t = scrape(s, 1);
+	double found = value_in(&t, series);
+
+	free(t.bytes);
+	return found;
+}
+
+#define MANAGER(name, prefix) "envoy_http_" name "{envoy_http_conn_manager_prefix=\"" prefix "\"}"
+#define CLUSTER(name, of)     "envoy_cluster_" name "{envoy_cluster_name=\"" of "\"}"
+#define IN(name)	      MANAGER("downstream_" name, "ingress_http")
+#define REST(name)	      CLUSTER("upstream_" name, "rest_local_service")
+#define GRPC(name)	      CLUSTER("upstream_" name, "grpc_local_service")
+
+#define must_be(s, series, wanted)                                                    \
+	do {                                                                          \
+		double got_ = value(s, series);                                       \
+                                                                                      \
+		if (got_ != (wanted))                                                 \
+			fail_msg("%s is %g, not %g", series, got_, (double)(wanted)); \
+	} while (0)
+
+static struct envoy_stats *fresh(void)
+{
+	struct envoy_stats *s = calloc(1, sizeof(*s));
+
+	assert_non_null(s);
+	return s;
+}
+
+/* A flow on which one request was made, as record.c tells of it. */
+static void one_request(struct envoy_stats *s, enum direction direction, enum protocol protocol,
+			struct envoy_request request)
+{
+	struct envoy_flow f;
+
+	envoy_open(s, &f, direction);
+	envoy_connected(&f, MS(2));
+	envoy_bytes(s, &f, WAY_TO_SERVER, 10);
+	envoy_protocol(s, &f, protocol);
+	envoy_active(s, &f, request.grpc, 1);
+	envoy_bytes(s, &f, WAY_TO_CLIENT, 200);
+	envoy_active(s, &f, request.grpc, -1);
+	envoy_request(s, &f, &request);
+	envoy_fin(&f, WAY_TO_SERVER);
+	envoy_fin(&f, WAY_TO_CLIENT);
+	envoy_close(s, &f, OUTCOME_CLOSED, MS(700));
+}
+
+/* One request: everything that it leaves. */
+static void test_request(void **state)
+{
+	struct envoy_stats *s = fresh();
+
+	(void)state;
+	one_request(s, DIRECTION_INBOUND, PROTOCOL_HTTP1,
+		    (struct envoy_request){ .ns = MS(3), .status = 204 });
+	must_be(s, IN("rq_total"), 1);
+	must_be(s, IN("rq_completed"), 1);
+	must_be(s, IN("rq_http1_total"), 1);
+	must_be(s, IN("rq_http2_total"), 0);
+	must_be(s, IN("cx_total"), 1);
+	must_be(s, IN("cx_http1_total"), 1);
+	must_be(s, IN("cx_active"), 0);
+	must_be(s, IN("cx_destroy"), 1);
+	must_be(s, IN("cx_destroy_remote"), 1);
+	must_be(s, IN("cx_rx_bytes_total"), 10);
+	must_be(s, IN("cx_tx_bytes_total"), 200);
+	must_be(s, IN("rq_time_count"), 1);
+	must_be(s, IN("rq_time_sum"), 3);
+	must_be(s, MANAGER("rq_total", "ingress_http"), 1);
+	must_be(s, MANAGER("rq_total", "egress_http"), 0);
+	must_be(s, REST("rq_total"), 1);
+	must_be(s, REST("rq_completed"), 1);
+	must_be(s, REST("rq_pending_total"), 1);
+	must_be(s, REST("cx_total"), 1);
+	must_be(s, REST("cx_http1_total"), 1);
+	must_be(s, REST("cx_active"), 0);
+	must_be(s, REST("cx_tx_bytes_total"), 10);
+	must_be(s, REST("cx_rx_bytes_total"), 200);
+	must_be(s, REST("cx_connect_ms_sum"), 2);
+	must_be(s, REST("cx_length_ms_sum"), 700);
+	must_be(s, GRPC("rq_total"), 0);
+	must_be(s,
+		"envoy_cluster_upstream_rq{envoy_response_code=\"204\",envoy_cluster_name="
+		"\"rest_local_service\"}",
+		1);
+	must_be(s,
+		"envoy_cluster_external_upstream_rq_xx{envoy_response_code_class=\"2\","
+		"envoy_cluster_name=\"rest_local_service\"}",
+		1);
+	must_be(s,
+		"envoy_listener_http_downstream_rq_xx{envoy_response_code_class=\"2\","
+		"envoy_http_conn_manager_prefix=\"ingress_http\",envoy_listener_address="
+		"\"0.0.0.0_9211\"}",
+		1);
+	must_be(s, "envoy_listener_downstream_cx_total{envoy_listener_address=\"127.0.0.1_9001\"}",
+		0);
+	free(s);
+}
+
+/* How requests end, as the real Envoy counted them. */
+static void test_ends(void **state)
+{
+	static const struct {
+		struct envoy_request r;
+		/* completed, class 2 and 5 to the client; of the server; resets; times */
+		int completed, down2, down5, up2, up5, down_rx, down_tx, up_rx, up_tx, eject, time,
+			up_time;
+	} rows[] = {
+		{ { .status = 200 }, 1, 1, 0, 1, 0, 0, 0, 0, 0, 0, 1, 1 },
+		{ { .status = 503 }, 1, 0, 1, 0, 1, 0, 0, 0, 0, 0, 1, 1 },
+		{ { .end = REQUEST_LEFT_BY_SERVER }, 1, 0, 1, 0, 1, 0, 0, 0, 0, 0, 1, 0 },
+		{ { .end = REQUEST_LEFT_BY_SERVER, .status = 200 },
+		  1,
+		  1,
+		  0,
+		  1,
+		  0,
+		  1,
+		  1,
+		  0,
+		  0,
+		  0,
+		  0,
+		  0 },
+		{ { .end = REQUEST_LEFT_BY_CLIENT }, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0 },
+		{ { .end = REQUEST_LEFT_BY_CLIENT, .status = 200 },
+		  1,
+		  1,
+		  0,
+		  1,
+		  0,
+		  1,
+		  0,
+		  0,
+		  0,
+		  0,
+		  0,
+		  0 },
+		{ { .grpc = true, .http2 = true, .status = 200 },
+		  1,
+		  1,
+		  0,
+		  1,
+		  0,
+		  0,
+		  0,
+		  0,
+		  0,
+		  0,
+		  1,
+		  1 },
+		{ { .grpc = true, .http2 = true, .end = REQUEST_RESET_BY_CLIENT },
+		  0,
+		  0,
+		  0,
+		  0,
+		  0,
+		  1,
+		  0,
+		  0,
+		  1,
+		  0,
+		  0,
+		  0 },
+		{ { .grpc = true, .http2 = true, .end = REQUEST_LEFT_BY_CLIENT },
+		  0,
+		  0,
+		  0,
+		  0,
+		  0,
+		  1,
+		  0,
+		  0,
+		  1,
+		  0,
+		  0,
+		  0 },
+		{ { .grpc = true, .http2 = true, .end = REQUEST_RESET_BY_SERVER },
+		  1,
+		  1,
+		  0,
+		  0,
+		  1,
+		  0,
+		  0,
+		  1,
+		  0,
+		  0,
+		  1,
+		  0 },
+		{ { .grpc = true, .http2 = true, .end = REQUEST_RESET_BY_SERVER, .status = 200 },
+		  1,
+		  1,
+		  0,
+		  1,
+		  0,
+		  1,
+		  1,
+		  1,
+		  0,
+		  0,
+		  0,
+		  0 },
+		{ { .grpc = true, .http2 = true, .end = REQUEST_LEFT_BY_SERVER },
+		  1,
+		  1,
+		  0,
+		  0,
+		  1,
+		  0,
+		  0,
+		  0,
+		  0,
+		  1,
+		  1,
+		  0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct envoy_stats *s = fresh();
+		enum envoy_cluster c = rows[i].r.grpc ? ENVOY_GRPC_PROXY : ENVOY_REST_PROXY;
+		struct envoy_manager *m = &s->managers[DIRECTION_OUTBOUND];
+		struct envoy_upstreams *u = &s->clusters[c];
+
+		print_message("row %zu\n", i);
+		one_request(s, DIRECTION_OUTBOUND, rows[i].r.grpc ? PROTOCOL_GRPC : PROTOCOL_HTTP1,
+			    rows[i].r);
+		assert_int_equal(m->counts[ENVOY_DOWN_RQ_COMPLETED].value, rows[i].completed);
+		assert_int_equal(u->counts[ENVOY_UP_RQ_COMPLETED].value, rows[i].completed);
+		assert_int_equal(m->classes[1].value, rows[i].down2);
+		assert_int_equal(m->classes[4].value, rows[i].down5);
+		assert_int_equal(u->codes[200].value, rows[i].up2);
+		assert_int_equal(u->codes[503].value, rows[i].up5);
+		assert_int_equal(m->counts[ENVOY_DOWN_RQ_RX_RESET].value, rows[i].down_rx);
+		assert_int_equal(m->counts[ENVOY_DOWN_RQ_TX_RESET].value, rows[i].down_tx);
+		assert_int_equal(u->counts[ENVOY_UP_RQ_RX_RESET].value, rows[i].up_rx);
+		assert_int_equal(u->counts[ENVOY_UP_RQ_TX_RESET].value, rows[i].up_tx);
+		assert_int_equal(u->counts[ENVOY_UP_RQ_PENDING_FAILURE].value, rows[i].eject);
+		assert_int_equal(m->rq_time.buckets[0].value, rows[i].time);
+		assert_int_equal(u->rq_time.buckets[0].value, rows[i].up_time);
+		free(s);
+	}
+}
+
+/* Connections: of no cluster without HTTP; failed connects are told by their outcome. */
+static void test_connections(void **state)
+{
+	static const struct {
+		enum outcome outcome;
+		bool connected, server_first;
+		int remote, fail, timeout;
+	} rows[] = {
+		{ OUTCOME_CLOSED, true, false, 1, 0, 0 },
+		{ OUTCOME_CLOSED, true, true, 0, 0, 0 },
+		{ OUTCOME_RESET_BY_CLIENT, true, false, 1, 0, 0 },
+		{ OUTCOME_RESET_BY_CLIENT, false, false, 1, 0, 0 },
+		{ OUTCOME_RESET_BY_SERVER, true, false, 0, 0, 0 },
+		{ OUTCOME_REFUSED, false, false, 0, 1, 0 },
+		{ OUTCOME_UNREACHABLE, false, false, 0, 1, 0 },
+		{ OUTCOME_TIMEOUT, false, false, 0, 1, 1 },
+		{ OUTCOME_TIMEOUT, true, false, 0, 0, 0 },
+		{ OUTCOME_LOOP, false, false, 0, 0, 0 },
+		{ OUTCOME_LIMIT, false, false, 0, 0, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct envoy_stats *s = fresh();
+		struct envoy_flow f;
+
+		print_message("row %zu\n", i);
+		envoy_open(s, &f, DIRECTION_INBOUND);
+		must_be(s, IN("cx_active"), 1);
+		must_be(s,
+			"envoy_listener_downstream_cx_active{envoy_listener_address="
+			"\"0.0.0.0_9211\"}",
+			1);
+		if (rows[i].connected)
+			envoy_connected(&f, MS(1));
+		envoy_protocol(s, &f, PROTOCOL_TCP);
+		envoy_bytes(s, &f, WAY_TO_SERVER, 7);
+		envoy_fin(&f, rows[i].server_first ? WAY_TO_CLIENT : WAY_TO_SERVER);
+		envoy_fin(&f, rows[i].server_first ? WAY_TO_SERVER : WAY_TO_CLIENT);
+		envoy_close(s, &f, rows[i].outcome, MS(1));
+		must_be(s, IN("cx_active"), 0);
+		must_be(s, IN("cx_rx_bytes_total"), 7);
+		must_be(s, IN("cx_length_ms_count"), 1);
+		must_be(s, IN("cx_destroy_remote"), rows[i].remote);
+		must_be(s, IN("cx_destroy_local"), !rows[i].remote);
+		must_be(s, REST("cx_total"), rows[i].fail);
+		must_be(s, REST("cx_destroy"), rows[i].fail);
+		must_be(s, REST("cx_connect_fail"), rows[i].fail);
+		must_be(s, REST("cx_connect_timeout"), rows[i].timeout);
+		must_be(s, REST("cx_length_ms_count"), 0);
+		free(s);
+	}
+}
+
+static void test_protocols(void **state)
+{
+	struct envoy_stats *s = fresh();
+	struct envoy_flow f;
+
+	(void)state;
+	/* An upgrade changes neither cluster nor connection. */
+	envoy_open(s, &f, DIRECTION_INBOUND);
+	envoy_protocol(s, &f, PROTOCOL_HTTP1);
+	envoy_active(s, &f, false, 1);
+	must_be(s, REST("rq_active"), 1);
+	must_be(s, IN("rq_active"), 1);
+	envoy_protocol(s, &f, PROTOCOL_HTTP2);
+	/* A call behind it is gRPC's, its connection is not. */
+	envoy_active(s, &f, true, 1);
+	must_be(s, GRPC("rq_active"), 1);
+	must_be(s, IN("rq_active"), 2);
+	must_be(s, IN("rq_http2_total"), 1);
+	envoy_lost(s, &f);
+	envoy_protocol(s, &f, PROTOCOL_TCP);
+	envoy_close(s, &f, OUTCOME_CLOSED, 0);
+	must_be(s, IN("cx_http1_total"), 1);
+	must_be(s, IN("cx_http2_total"), 0);
+	must_be(s, IN("cx_protocol_error"), 1);
+	must_be(s, REST("cx_destroy"), 1);
+	must_be(s, GRPC("cx_total"), 0);
+	/* A status without a class is counted, and has none. */
+	envoy_request(s, &f, &(struct envoy_request){ .status = 600 });
+	must_be(s, IN("rq_completed"), 1);
+	free(s);
+}
+
+static void test_buckets(void **state)
+{
+	static const uint64_t ms10[] = { 0, 5, 6, 10, 11, 50, 51, 36000000, 36000001 };
+	static const struct {
+		const char *le;
+		int count;
+	} wanted[] = {
+		{ "0.5", 2 },	  { "1", 4 },	    { "5", 6 },	   { "10", 7 },
+		{ "1800000", 7 }, { "3600000", 8 }, { "+Inf", 9 },
+	};
+	struct envoy_stats *s = fresh();
+	struct envoy_flow f;
+
+	(void)state;
+	envoy_open(s, &f, DIRECTION_INBOUND);
+	for (size_t i = 0; i < ARRAY_SIZE(ms10); i++)
+		envoy_request(s, &f,
+			      &(struct envoy_request){ .ns = ms10[i] * MS(1) / 10, .status = 200 });
+	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
+		char series[160];
+
+		snprintf(series, sizeof(series),
+			 "envoy_http_downstream_rq_time_bucket{envoy_http_conn_manager_prefix="
+			 "\"ingress_http\",le=\"%s\"}",
+			 wanted[i].le);
+		must_be(s, series, wanted[i].count);
+	}
+	must_be(s, IN("rq_time_count"), 9);
+	must_be(s, IN("rq_time_sum"), 7200013.4);
+	free(s);
+}
+
+/* Threads are added up; every class, and the server's facts, are there from the start. */
+static void test_text(void **state)
+{
+	struct envoy_stats *s = calloc(2, sizeof(*s));
+	struct text t, cut = { .left = 50 };
+	struct envoy_view view = { .threads = s, .thread_count = 2 };
+
+	(void)state;
+	assert_non_null(s);
+	t = scrape(s, 2);
+	for (int class = 1; class <= 5; class ++) {
+		char series[120];
+
+		snprintf(series, sizeof(series),
+			 "envoy_cluster_upstream_rq_xx{envoy_response_code_class=\"%d\","
+			 "envoy_cluster_name=\"grpc_proxy_cluster\"}",
+			 class);
+		assert_true(value_in(&t, series) == 0);
+	}
+	assert_true(value_in(&t, "envoy_server_live") == 1);
+	assert_true(value_in(&t, "envoy_server_uptime") == 5);
+	assert_true(value_in(&t, "envoy_server_total_connections") == 3);
+	assert_true(value_in(&t, "envoy_server_memory_allocated") == 1000);
+	assert_true(value_in(&t, "envoy_server_memory_heap_size") == 2000);
+	assert_true(value_in(&t, CLUSTER("membership_healthy", "grpc_proxy_cluster")) == 1);
+	assert_true(value_in(&t, CLUSTER("circuit_breakers_default_rq_open",
+					 "rest_local_service")) == 0);
+	assert_null(strstr(t.bytes, "envoy_cluster_upstream_rq{"));
+	assert_null(strstr(t.bytes, "# HELP"));
+	free(t.bytes);
+
+	for (int i = 0; i < 2; i++)
+		one_request(&s[i], DIRECTION_OUTBOUND, PROTOCOL_HTTP1,
+			    (struct envoy_request){ .ns = MS(1), .status = 404 });
+	t = scrape(s, 2);
+	assert_true(value_in(&t, MANAGER("downstream_rq_total", "egress_http")) == 2);
+	assert_true(value_in(&t, MANAGER("downstream_rq_time_count", "egress_http")) == 2);
+	assert_true(value_in(&t, "envoy_cluster_upstream_rq{envoy_response_code=\"404\","
+				 "envoy_cluster_name=\"rest_proxy_cluster\"}") == 2);
+	free(t.bytes);
+
+	/* A writer that fails ends it. */
+	assert_int_equal(envoy_stats_text(&view, take, &cut), -ENOSPC);
+	free(cut.bytes);
+	free(s);
+}
+
+static void test_memory(void **state)
+{
+	uint64_t before, after, heap;
+	char *some;
+
+	(void)state;
+	envoy_memory(&before, &heap);
+	some = malloc(1 << 20);
+	assert_non_null(some);
+	memset(some, 1, 1 << 20);
+	envoy_memory(&after, &heap);
+	/* A sanitizer's allocator tells nothing. */
+	if (before) {
+		assert_true(after >= before + (1 << 20));
+		assert_true(heap >= after);
+	}
+	free(some);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_request),	    cmocka_unit_test(test_ends),
+		cmocka_unit_test(test_connections), cmocka_unit_test(test_protocols),
+		cmocka_unit_test(test_buckets),	    cmocka_unit_test(test_text),
+		cmocka_unit_test(test_memory),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
