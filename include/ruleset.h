@@ -10,6 +10,7 @@
 #include "plan.h"
 
 struct nftnl_chain;
+struct nftnl_expr;
 struct nftnl_rule;
 struct nftnl_set;
 
@@ -83,6 +84,13 @@ uint32_t ruleset_free_generation(const struct ruleset *r);
 
 /* "out-port-excl": the comment of a rule, "" without one. Returns @text, cut at @size. */
 const char *ruleset_rule_comment(const struct nftnl_rule *rule, char *text, size_t size);
+
+/*
+ * Calls @each with the rule's expressions, in order, until it returns less than 0: then false.
+ * Unlike libnftnl's iterator it needs no memory, so it cannot fail.
+ */
+bool ruleset_each_expr(const struct nftnl_rule *rule, int (*each)(struct nftnl_expr *x, void *data),
+		       void *data);
 
 /*
  * Where redirects and anchors lead, and who the proxy is, read off the rules themselves, whatever

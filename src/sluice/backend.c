@@ -198,8 +198,11 @@ int backend_remove(enum backend_choice choice, const struct backend_options *o,
 		rc = remove_both(o, done, e);
 	else
 		rc = (choice == BACKEND_NFT ? &backend_nft : &backend_iptc)->remove(o, done, e);
-	if (rc >= 0)
+	if (rc >= 0) {
 		rc = tproxy_route_remove(nl, &routed, e);
+		if (rc < 0)
+			err_wrap(e, "the rules are gone, but routing of theirs may be left");
+	}
 	done->existed |= routed;
 	nl_socket_free(nl);
 	return rc;

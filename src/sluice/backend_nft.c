@@ -88,7 +88,7 @@ static int change(struct nl_socket *nl, const struct plan *p, struct change *c, 
 
 /*
  * The kernel, read again, holds what was written. Where it does not although nobody else has
- * committed since, something is badly wrong.
+ * committed since, something is badly wrong. Where it cannot be read, it still said that it does.
  */
 static int prove(struct nl_socket *nl, const struct change *c, bool *overtaken, struct err *e)
 {
@@ -97,6 +97,8 @@ static int prove(struct nl_socket *nl, const struct change *c, bool *overtaken, 
 	int rc = nft_read(nl, &have, e);
 	long differences = rc == 0 ? compare(&c->want, &have, keep_first, &first, e) : rc;
 
+	if (differences < 0)
+		err_wrap(e, "the plan is in place, but could not be read back to prove it");
 	*overtaken = differences > 0 && have.generation != c->generation;
 	if (differences > 0 && !*overtaken)
 		differences =

@@ -38,9 +38,16 @@ static void cut_timeout(char *body)
 		memmove(at, behind + 3, strlen(behind + 3) + 1);
 }
 
-static void put_expr(struct compare_form *out, size_t *len, struct nftnl_expr *x)
+/* A rule's form under way. */
+struct form_writer {
+	struct compare_form *out;
+	size_t len;
+};
+
+static int put_expr(struct nftnl_expr *x, void *data)
 {
-	char *text = out->text;
+	struct form_writer *w = data;
+	char *text = w->out->text;
 	const char *name = nftnl_expr_get_str(x, NFTNL_EXPR_NAME);
 	char body[256] = "";
 	const char *set;
@@ -48,42 +55,38 @@ static void put_expr(struct compare_form *out, size_t *len, struct nftnl_expr *x
 	uint32_t size = 0;
 
 	if (!name)
-		return;
+		return 0;
 	if (strcmp(name, "counter") == 0) {
-		put(text, len, "[ counter ] ");
+		put(text, &w->len, "[ counter ] ");
 	} else if (strcmp(name, "lookup") == 0) {
 		set = nftnl_expr_get_str(x, NFTNL_EXPR_LOOKUP_SET);
 		ruleset_set_generation(set, &base);
-		put(text, len, "[ lookup reg %u set %.*s 0x%x ] ",
+		put(text, &w->len, "[ lookup reg %u set %.*s 0x%x ] ",
 		    nftnl_expr_get_u32(x, NFTNL_EXPR_LOOKUP_SREG), (int)base, set,
 		    nftnl_expr_get_u32(x, NFTNL_EXPR_LOOKUP_FLAGS));
 	} else {
 		nftnl_expr_snprintf(body, sizeof(body), x, NFTNL_OUTPUT_DEFAULT, 0);
 		if (strcmp(name, "dynset") == 0) {
-			out->timeout_ms = nftnl_expr_get_u64(x, NFTNL_EXPR_DYNSET_TIMEOUT);
+			w->out->timeout_ms = nftnl_expr_get_u64(x, NFTNL_EXPR_DYNSET_TIMEOUT);
 			cut_timeout(body);
 		}
-		put(text, len, "[ %s %s] ", name, body);
+		put(text, &w->len, "[ %s %s] ", name, body);
 		/* It prints whole words: "eth*" and an interface called just "eth" look alike. */
 		if (strcmp(name, "cmp") == 0 && nftnl_expr_get(x, NFTNL_EXPR_CMP_DATA, &size))
-			put(text, len, "/%u ", size);
+			put(text, &w->len, "/%u ", size);
 	}
+	return 0;
 }
 
 void compare_form(const struct nftnl_rule *r, struct compare_form *out)
 {
-	struct nftnl_expr_iter *i = nftnl_expr_iter_create(r);
+	struct form_writer w = { .out = out };
 	char comment[PLAN_NAME_MAX];
-	struct nftnl_expr *x;
-	size_t len = 0;
 
 	out->text[0] = '\0';
 	out->timeout_ms = 0;
-	while (i && (x = nftnl_expr_iter_next(i)))
-		put_expr(out, &len, x);
-	if (i)
-		nftnl_expr_iter_destroy(i);
-	put(out->text, &len, "%s", ruleset_rule_comment(r, comment, sizeof(comment)));
+	ruleset_each_expr(r, put_expr, &w);
+	put(out->text, &w.len, "%s", ruleset_rule_comment(r, comment, sizeof(comment)));
 }
 
 #define NS_PER_MS 1000000u

@@ -198,6 +198,7 @@ int encode_nft(const struct plan *p, uint32_t generation, struct ruleset *out, s
 	bool done;
 
 	*out = (struct ruleset){ .exists = true };
+	errno = 0;
 	done = add_alive(out);
 	for (size_t i = 0; done && i < p->set_count; i++)
 		done = add_plan_set(out, &p->sets[i], generation);
@@ -209,5 +210,7 @@ int encode_nft(const struct plan *p, uint32_t generation, struct ruleset *out, s
 		for (size_t j = 0; done && j < from->count; j++)
 			done = add_rule(to, &from->rules[j], generation);
 	}
+	/* Not each function of libnftnl says that it had none (nftnl_chain_set_str()). */
+	done &= errno != ENOMEM;
 	return done ? 0 : err_set(e, -ENOMEM, "out of memory for the rules");
 }

@@ -141,37 +141,28 @@ static void take_chain_name(const struct nftnl_chain *c, void *data)
 		   neighbour_owner(NEIGHBOUR_CHAIN, nftnl_chain_get_str(c, NFTNL_CHAIN_NAME)));
 }
 
-/* "notrack", "conntrack zone", or NULL for a rule that does neither; nft's own and iptables-nft's.
- */
-static const char *takes_from_conntrack(const struct nftnl_rule *r)
+/* Keeps "notrack" or "conntrack zone" of what does either; nft's own and iptables-nft's. */
+static int untracking(struct nftnl_expr *x, void *data)
 {
-	struct nftnl_expr_iter *i = nftnl_expr_iter_create(r);
-	const char *what = NULL;
-	struct nftnl_expr *x;
+	const char **what = data, *target;
+	const char *name = nftnl_expr_get_str(x, NFTNL_EXPR_NAME);
 
-	while (i && !what && (x = nftnl_expr_iter_next(i))) {
-		const char *name = nftnl_expr_get_str(x, NFTNL_EXPR_NAME);
-		const char *target;
-
-		if (!name)
-			continue;
-		if (strcmp(name, "notrack") == 0) {
-			what = "notrack";
-		} else if (strcmp(name, "ct") == 0) {
-			if (nftnl_expr_is_set(x, NFTNL_EXPR_CT_SREG) &&
-			    nftnl_expr_get_u32(x, NFTNL_EXPR_CT_KEY) == NFT_CT_ZONE)
-				what = "conntrack zone";
-		} else if (strcmp(name, "target") == 0) {
-			target = nftnl_expr_get_str(x, NFTNL_EXPR_TG_NAME);
-			if (strcmp(target, "NOTRACK") == 0)
-				what = "notrack";
-			else if (strcmp(target, "CT") == 0)
-				what = "conntrack zone or notrack";
-		}
+	if (!name)
+		return 0;
+	if (strcmp(name, "notrack") == 0) {
+		*what = "notrack";
+	} else if (strcmp(name, "ct") == 0) {
+		if (nftnl_expr_is_set(x, NFTNL_EXPR_CT_SREG) &&
+		    nftnl_expr_get_u32(x, NFTNL_EXPR_CT_KEY) == NFT_CT_ZONE)
+			*what = "conntrack zone";
+	} else if (strcmp(name, "target") == 0) {
+		target = nftnl_expr_get_str(x, NFTNL_EXPR_TG_NAME);
+		if (strcmp(target, "NOTRACK") == 0)
+			*what = "notrack";
+		else if (strcmp(target, "CT") == 0)
+			*what = "conntrack zone or notrack";
 	}
-	if (i)
-		nftnl_expr_iter_destroy(i);
-	return what;
+	return *what ? -1 : 0;
 }
 
 static void take_rule(const struct nftnl_rule *r, void *data)
@@ -181,7 +172,7 @@ static void take_rule(const struct nftnl_rule *r, void *data)
 	const char *chain = nftnl_rule_get_str(r, NFTNL_RULE_CHAIN);
 	uint32_t family = nftnl_rule_get_u32(r, NFTNL_RULE_FAMILY);
 	char place[3 * NEIGHBOUR_TEXT_MAX], comment[128];
-	const char *what;
+	const char *what = NULL;
 	struct neighbour *n;
 
 	if (!table || !chain || is_ours(family, table))
@@ -192,7 +183,7 @@ static void take_rule(const struct nftnl_rule *r, void *data)
 	name_owner(s, family, table,
 		   neighbour_owner(NEIGHBOUR_COMMENT,
 				   ruleset_rule_comment(r, comment, sizeof(comment))));
-	what = takes_from_conntrack(r);
+	ruleset_each_expr(r, untracking, &what);
 	n = what ? add(s->out) : NULL;
 	s->failed |= what && !n;
 	if (!n)

@@ -131,40 +131,55 @@ static int out_of_memory(struct reader *rd)
 	return err_set(rd->e, -ENOMEM, "out of memory for the kernel's rules");
 }
 
+/*
+ * libnftnl leaves out what it has no memory for, or says no more than that it did not work, as with
+ * what it does not know; but calloc() has said so before (calloc(3)). Set errno to 0 first.
+ */
+static bool left_out(void)
+{
+	return errno == ENOMEM;
+}
+
 /* Chains of every table of the family are listed. */
+static bool is_ours(const struct nftnl_chain *c)
+{
+	return nftnl_chain_is_set(c, NFTNL_CHAIN_NAME) &&
+	       nftnl_chain_is_set(c, NFTNL_CHAIN_TABLE) &&
+	       strcmp(nftnl_chain_get_str(c, NFTNL_CHAIN_TABLE), PLAN_TABLE) == 0;
+}
+
 static int got_chain(const struct nlmsghdr *nlh, void *data)
 {
 	struct reader *rd = data;
 	struct nftnl_chain *c = nftnl_chain_alloc();
+	bool keep;
 
 	if (!c)
 		return out_of_memory(rd);
-	if (nftnl_chain_nlmsg_parse(nlh, c) < 0 || !nftnl_chain_is_set(c, NFTNL_CHAIN_NAME) ||
-	    strcmp(nftnl_chain_get_str(c, NFTNL_CHAIN_TABLE), PLAN_TABLE) != 0) {
-		nftnl_chain_free(c);
+	errno = 0;
+	keep = nftnl_chain_nlmsg_parse(nlh, c) == 0 && is_ours(c);
+	if (!left_out() && keep && ruleset_add_chain(rd->out, c))
 		return 0;
-	}
-	if (ruleset_add_chain(rd->out, c))
-		return 0;
+	keep |= left_out();
 	nftnl_chain_free(c);
-	return out_of_memory(rd);
+	return keep ? out_of_memory(rd) : 0;
 }
 
 static int got_set(const struct nlmsghdr *nlh, void *data)
 {
 	struct reader *rd = data;
 	struct nftnl_set *s = nftnl_set_alloc();
+	bool keep;
 
 	if (!s)
 		return out_of_memory(rd);
-	if (nftnl_set_nlmsg_parse(nlh, s) < 0 || !nftnl_set_is_set(s, NFTNL_SET_NAME)) {
-		nftnl_set_free(s);
+	errno = 0;
+	keep = nftnl_set_nlmsg_parse(nlh, s) == 0 && nftnl_set_is_set(s, NFTNL_SET_NAME);
+	if (!left_out() && keep && ruleset_add_set(rd->out, s))
 		return 0;
-	}
-	if (ruleset_add_set(rd->out, s))
-		return 0;
+	keep |= left_out();
 	nftnl_set_free(s);
-	return out_of_memory(rd);
+	return keep ? out_of_memory(rd) : 0;
 }
 
 /* A rule with an expression that libnftnl does not know stays, empty: it is none of ours. */
@@ -174,20 +189,19 @@ static int got_rule(const struct nlmsghdr *nlh, void *data)
 	struct nftnl_rule *r = nftnl_rule_alloc();
 	struct ruleset_chain *c;
 	const char *name;
+	bool moved;
 
 	if (!r)
 		return out_of_memory(rd);
+	errno = 0;
 	(void)nftnl_rule_nlmsg_parse(nlh, r);
 	name = nftnl_rule_get_str(r, NFTNL_RULE_CHAIN);
 	c = name ? ruleset_find_chain(rd->out, name) : NULL;
-	if (!c) {
-		nftnl_rule_free(r);
-		return READ_AGAIN;
-	}
-	if (ruleset_add_rule(c, r))
+	if (!left_out() && c && ruleset_add_rule(c, r))
 		return 0;
+	moved = !left_out() && !c;
 	nftnl_rule_free(r);
-	return out_of_memory(rd);
+	return moved ? READ_AGAIN : out_of_memory(rd);
 }
 
 static int read_objects(struct reader *rd)

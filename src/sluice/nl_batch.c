@@ -223,9 +223,11 @@ int nl_batch_commit(struct nl_batch *b, struct err *e)
 	rc = nl_socket_reserve(b->nl, b->len, e);
 	if (rc == 0)
 		rc = nl_socket_send(b->nl, b->buffer, b->len, e);
-	if (rc == 0)
-		rc = collect(&o, e);
 	if (rc < 0)
 		return rc;
+	rc = collect(&o, e);
+	if (rc < 0)
+		return err_wrap(e, "whether the kernel took the change is not known (the same "
+				   "command, run again, will see)");
 	return o.refused < b->count ? refusal_error(&o, e) : 0;
 }

@@ -169,30 +169,35 @@ const char *ruleset_rule_comment(const struct nftnl_rule *rule, char *text, size
 	return text;
 }
 
-/* The two-byte constants that a rule loads: ports, in network order. */
-static unsigned rule_ports(const struct nftnl_rule *rule, uint16_t ports[2])
+bool ruleset_each_expr(const struct nftnl_rule *rule, int (*each)(struct nftnl_expr *x, void *data),
+		       void *data)
 {
-	struct nftnl_expr_iter *i = nftnl_expr_iter_create(rule);
-	unsigned count = 0;
-	struct nftnl_expr *x;
+	/* It takes expressions out of a list that they may be freed from, and changes nothing. */
+	return nftnl_expr_foreach((struct nftnl_rule *)rule, each, data) >= 0;
+}
 
-	while (i && count < 2 && (x = nftnl_expr_iter_next(i))) {
-		uint32_t len = 0;
-		const void *data;
-		uint16_t port;
+/* The two-byte constants that a rule loads: ports, in network order. */
+struct port_list {
+	uint16_t ports[2];
+	unsigned count;
+};
 
-		if (strcmp(nftnl_expr_get_str(x, NFTNL_EXPR_NAME), "immediate") != 0 ||
-		    !nftnl_expr_is_set(x, NFTNL_EXPR_IMM_DATA))
-			continue;
-		data = nftnl_expr_get(x, NFTNL_EXPR_IMM_DATA, &len);
-		if (!data || len != sizeof(port))
-			continue;
-		memcpy(&port, data, sizeof(port));
-		ports[count++] = ntohs(port);
+static int take_port(struct nftnl_expr *x, void *data)
+{
+	struct port_list *l = data;
+	uint32_t len = 0;
+	const void *bytes;
+	uint16_t port;
+
+	if (strcmp(nftnl_expr_get_str(x, NFTNL_EXPR_NAME), "immediate") != 0 ||
+	    !nftnl_expr_is_set(x, NFTNL_EXPR_IMM_DATA))
+		return 0;
+	bytes = nftnl_expr_get(x, NFTNL_EXPR_IMM_DATA, &len);
+	if (bytes && len == sizeof(port) && l->count < ARRAY_SIZE(l->ports)) {
+		memcpy(&port, bytes, sizeof(port));
+		l->ports[l->count++] = ntohs(port);
 	}
-	if (i)
-		nftnl_expr_iter_destroy(i);
-	return count;
+	return 0;
 }
 
 /* Whether the rule is of one of two rows. */
@@ -206,18 +211,20 @@ static bool rule_is(const struct nftnl_rule *rule, enum plan_row a, enum plan_ro
 
 static void rule_redirect_ports(const struct nftnl_rule *rule, struct plan_ports *found)
 {
-	uint16_t ports[2];
-	unsigned count = rule_ports(rule, ports);
+	struct port_list l = { .count = 0 };
+	unsigned last;
 
+	ruleset_each_expr(rule, take_port, &l);
 	if (rule_is(rule, PLAN_ROW_IN_ANSWER, PLAN_ROW_IN_PROXIED))
 		found->tproxy = true;
-	if (!count)
+	if (!l.count)
 		return;
+	last = l.ports[l.count - 1];
 	if (rule_is(rule, PLAN_ROW_OUT_REDIRECT, PLAN_ROW_OUT_ANCHOR))
-		plan_ports_outbound(found, ports[0], ports[count - 1]);
+		plan_ports_outbound(found, l.ports[0], last);
 	if (rule_is(rule, PLAN_ROW_IN_REDIRECT, PLAN_ROW_IN_ANCHOR) ||
 	    rule_is(rule, PLAN_ROW_IN_PROXIED, PLAN_ROW_IN_PROXIED))
-		plan_ports_inbound(found, ports[0], ports[count - 1]);
+		plan_ports_inbound(found, l.ports[0], last);
 }
 
 /* The uids of a set, whose keys are in network order. */
@@ -232,32 +239,37 @@ static void set_proxies(const struct ruleset_set *s, struct plan_ports *found)
 	}
 }
 
-/* Whom a rule of row out-proxy matches by uid: "meta skuid 1337", "meta skuid @set". */
-static void rule_proxies(const struct ruleset *r, const struct nftnl_rule *rule,
-			 struct plan_ports *found)
+/* A rule of row out-proxy under way: "meta skuid 1337", "meta skuid @set". */
+struct proxy_rule {
+	const struct ruleset *sets;
+	struct plan_ports *found;
+	bool begun; /* the owner's uid has been loaded */
+};
+
+static int take_proxies(struct nftnl_expr *x, void *data)
 {
-	struct nftnl_expr_iter *i = nftnl_expr_iter_create(rule);
-	struct nftnl_expr *x = i ? nftnl_expr_iter_next(i) : NULL;
-	bool by_uid = x && strcmp(nftnl_expr_get_str(x, NFTNL_EXPR_NAME), "meta") == 0 &&
-		      nftnl_expr_get_u32(x, NFTNL_EXPR_META_KEY) == NFT_META_SKUID;
+	struct proxy_rule *p = data;
+	const char *name = nftnl_expr_get_str(x, NFTNL_EXPR_NAME);
+	const struct ruleset_set *set = NULL;
+	const uint32_t *uid = NULL;
+	uint32_t len = 0;
 
-	while (by_uid && (x = nftnl_expr_iter_next(i))) {
-		const char *name = nftnl_expr_get_str(x, NFTNL_EXPR_NAME);
-		const struct ruleset_set *set = NULL;
-		uint32_t len = 0;
-		const uint32_t *uid = NULL;
-
-		if (strcmp(name, "cmp") == 0)
-			uid = nftnl_expr_get(x, NFTNL_EXPR_CMP_DATA, &len);
-		else if (strcmp(name, "lookup") == 0)
-			set = ruleset_find_set(r, nftnl_expr_get_str(x, NFTNL_EXPR_LOOKUP_SET));
-		if (uid && len == sizeof(*uid))
-			plan_ports_proxies(found, *uid, *uid);
-		if (set)
-			set_proxies(set, found);
+	if (!p->begun) {
+		p->begun = true;
+		return strcmp(name, "meta") == 0 &&
+				       nftnl_expr_get_u32(x, NFTNL_EXPR_META_KEY) == NFT_META_SKUID
+			       ? 0
+			       : -1;
 	}
-	if (i)
-		nftnl_expr_iter_destroy(i);
+	if (strcmp(name, "cmp") == 0)
+		uid = nftnl_expr_get(x, NFTNL_EXPR_CMP_DATA, &len);
+	else if (strcmp(name, "lookup") == 0)
+		set = ruleset_find_set(p->sets, nftnl_expr_get_str(x, NFTNL_EXPR_LOOKUP_SET));
+	if (uid && len == sizeof(*uid))
+		plan_ports_proxies(p->found, *uid, *uid);
+	if (set)
+		set_proxies(set, p->found);
+	return 0;
 }
 
 struct plan_ports ruleset_redirect_ports(const struct ruleset *r)
@@ -270,7 +282,8 @@ struct plan_ports ruleset_redirect_ports(const struct ruleset *r)
 
 			rule_redirect_ports(rule, &found);
 			if (rule_is(rule, PLAN_ROW_OUT_PROXY, PLAN_ROW_OUT_PROXY))
-				rule_proxies(r, rule, &found);
+				ruleset_each_expr(rule, take_proxies,
+						  &(struct proxy_rule){ r, &found, false });
 		}
 	}
 	return found;

@@ -22,20 +22,15 @@ static struct status_count *find_row(struct status_count rows[PLAN_ROW_COUNT], c
 	return NULL;
 }
 
-static void count_rule(const struct nftnl_rule *rule, struct status_count *row)
+static int add_counter(struct nftnl_expr *x, void *data)
 {
-	struct nftnl_expr_iter *i = nftnl_expr_iter_create(rule);
-	struct nftnl_expr *x;
+	struct status_count *row = data;
 
-	row->present = true;
-	while (i && (x = nftnl_expr_iter_next(i))) {
-		if (strcmp(nftnl_expr_get_str(x, NFTNL_EXPR_NAME), "counter") != 0)
-			continue;
+	if (strcmp(nftnl_expr_get_str(x, NFTNL_EXPR_NAME), "counter") == 0) {
 		row->packets += nftnl_expr_get_u64(x, NFTNL_EXPR_CTR_PACKETS);
 		row->bytes += nftnl_expr_get_u64(x, NFTNL_EXPR_CTR_BYTES);
 	}
-	if (i)
-		nftnl_expr_iter_destroy(i);
+	return 0;
 }
 
 void status_count_nft(const struct ruleset *have, struct status_count rows[PLAN_ROW_COUNT])
@@ -48,8 +43,10 @@ void status_count_nft(const struct ruleset *have, struct status_count rows[PLAN_
 			struct status_count *row = find_row(
 				rows, ruleset_rule_comment(rule, comment, sizeof(comment)));
 
-			if (row)
-				count_rule(rule, row);
+			if (!row)
+				continue;
+			row->present = true;
+			ruleset_each_expr(rule, add_counter, row);
 		}
 	}
 }

@@ -101,6 +101,12 @@ def attempts(calls, rng):
                 yield f"{call}:{n}:{NUMBERS[error]}", error
 
 
+def said_truly(error, changed):
+    """Whether an error says that the change was made if, and only if, it was."""
+    said = "is in place" in error or "are gone" in error
+    return said == changed or "is not known" in error
+
+
 @pytest.mark.timeout(3600)
 def test_refused(staged):
     stage, rng = staged
@@ -115,6 +121,7 @@ def test_refused(staged):
         else:
             assert done.one_error(FAILED), told
             assert now in (stage.old, stage.new), (told, done)
+            assert said_truly(done.err, now == stage.new), (told, done)
         outcomes[done.status, now == stage.new] += 1
         stage.again((told, done))
     print(dict(outcomes))
