@@ -35,7 +35,7 @@ endif
 
 common := addr caps error interval json log options packet parse protocol syscalls target
 sluice := backend backend_iptc backend_nft command_explain command_verify commands compare \
-	compare_set compare_xt config config_options decode_nft decode_xt diff drain encode_expr \
+	compare_set compare_xt config config_options decode_match decode_nft decode_xt diff drain encode_expr \
 	encode_nft encode_xt explain explain_nft explain_xt lacks legacy lower main man neighbours netns \
 	nft_list nft_read nft_write nl_batch nl_socket owners plan plan_facts plan_json plan_nft \
 	plan_text privs privs_calls readback rtnl ruleset sock_destroy stage status status_print \
