@@ -22,7 +22,7 @@ LONG = "--heartbeat-timeout=60s"
 PLANS = [[LONG, "--outbound-exclude-ports=1-79,200", "--exclude-uids=5,7"],
          [LONG, "--outbound-include-ports=80,300-400", "--proxy-uid=1337,1500"],
          [LONG, "--include-uids=0-2000", "--inbound-closed=redirect"]]
-SWAPS, REMOVALS = times(40, 700), times(20, 300)
+SWAPS, REMOVALS = times(40, 1300), times(20, 500)
 
 
 def run_killed(pod, args, after):

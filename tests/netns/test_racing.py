@@ -191,6 +191,7 @@ def test_twenty_at_once(world, backend, whole):
     assert made >= 1000 and watcher.reads >= 5 and foreigner.count >= 5 and max(seen.values()) > 3
 
 
+@pytest.mark.timeout(3600)
 def test_no_connection_meets_an_empty_set(world, backend, tmp_path):
     """Long lists, where a set that is not filled yet is not so for long enough to be met."""
     listed = tmp_path / "cidrs"
