@@ -72,6 +72,8 @@ $(BUILD)/config.mk: Makefile scripts/deps
 # ---- Flags ----
 
 warnings := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wvla
+# Where it was built is not in it: the same sources give the same programs.
+reproducible := -ffile-prefix-map=$(CURDIR)=.
 hardening := -fstack-protector-strong -fstack-clash-protection -fPIE
 ifdef SANITIZE
 # The sanitizers bring their own checks of the same calls, which _FORTIFY_SOURCE would hide.
@@ -80,7 +82,7 @@ else
 hardening += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=$(if $(findstring clang,$(CC)),2,3)
 endif
 all-cppflags := -D_GNU_SOURCE -Iinclude $(libraries-cflags) $(CPPFLAGS)
-all-cflags := -std=c11 -g $(OPTIMIZE) $(warnings) $(hardening) $(if $(filter 1,$(WERROR)),-Werror) \
+all-cflags := -std=c11 -g $(OPTIMIZE) $(warnings) $(hardening) $(reproducible) $(if $(filter 1,$(WERROR)),-Werror) \
 	$(if $(filter 1,$(LTO)),-flto=auto) $(CFLAGS)
 all-ldflags := -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
 
@@ -187,6 +189,9 @@ soak: all # Race, break and kill `sluice apply` for long, and compare it with `s
 demo: all # See real traffic redirected, proxied and measured, in a lab of its own
 	@SLUICE_BUILD=$(BUILD) scripts/demo
 
+image: all # Build the container images, from scratch: $(BUILD)/image/
+	@SLUICE_BUILD=$(BUILD) CC=$(CC) scripts/image
+
 bench: all # Compare with nft, HAProxy and Envoy, side by side
 	@scripts/deps bench
 	@SLUICE_BUILD=$(BUILD) CC=$(CC) /usr/bin/python3 tests/bench/run
@@ -229,7 +234,7 @@ help: # Print this help
 	@sed -n 's/^#   \([A-Z][A-Za-z0-9]*=[a-z0-9]*\) */  \1|/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 
 FORCE:
-.PHONY: all unit fuzz fuzz-programs check soak demo bench lint check-layers deps deps-test install \
+.PHONY: all unit fuzz fuzz-programs check soak demo image bench lint check-layers deps deps-test install \
 	uninstall clean help print-sources print-unit print-fuzz FORCE
 .DELETE_ON_ERROR:
 

@@ -44,6 +44,9 @@ struct option {
 	option_parser *parse;
 	size_t offset;	   /* of the field in the configuration */
 	bool stands_alone; /* given, it is all that counts: environment and file are not read */
+	/* The variable that a script we take the place of called it; NULL: it had none. */
+	const char *script_name;
+	bool reads_script_names; /* given, the environment's script_name counts too, after ours */
 };
 
 struct option_table {

@@ -15,6 +15,7 @@ struct reading {
 	const char *file; /* the configuration file; NULL: none */
 	char file_from[80]; /* what named it */
 	bool alone;	    /* an option that stands alone was given */
+	bool script_names;  /* variables of the script count, too */
 };
 
 void options_env_name(const struct option *o, char *out, size_t size)
@@ -100,6 +101,7 @@ static int parse_value(struct reading *r, const struct option *o, const char *va
 		return err_usage(e, "%s: an empty value: give %s, or leave the option out", from,
 				 o->arg);
 	r->alone |= o->stands_alone;
+	r->script_names |= o->reads_script_names;
 	if (o->kind == OPTION_FILE) {
 		r->file = value;
 		snprintf(r->file_from, sizeof(r->file_from), "%s", from);
@@ -179,6 +181,24 @@ static const char *env_value(char **environ_list, const char *name)
 	return NULL;
 }
 
+/* A script's variable, whose lists may have blanks between their items. */
+static int parse_script_variable(struct reading *r, const struct option *o, const char *value,
+				 struct err *e)
+{
+	_cleanup_free_ char *text = strdup(value);
+	int rc = 0;
+
+	if (!text)
+		return err_set(e, -ENOMEM, "out of memory for the options");
+	if (o->kind != OPTION_LIST)
+		return parse_value(r, o, text, o->script_name, e);
+	for (char *rest = text, *item; rc == 0 && (item = strsep(&rest, " \t"));) {
+		if (*item)
+			rc = parse_value(r, o, item, o->script_name, e);
+	}
+	return rc;
+}
+
 static int parse_environment(struct reading *r, char **environ_list, struct err *e)
 {
 	for (size_t i = 0; i < r->table->count; i++) {
@@ -191,10 +211,17 @@ static int parse_environment(struct reading *r, char **environ_list, struct err 
 			continue;
 		options_env_name(o, from, sizeof(from));
 		value = env_value(environ_list, from);
-		if (!value || !*value)
+		if (value && *value) {
+			rc = parse_value(r, o, value, from, e);
+		} else if (r->script_names && o->script_name) {
+			value = env_value(environ_list, o->script_name);
+			if (!value || !*value)
+				continue;
+			rc = parse_script_variable(r, o, value, e);
+		} else {
 			continue;
+		}
 		r->given[i] = true;
-		rc = parse_value(r, o, value, from, e);
 		if (rc < 0)
 			return rc;
 	}
@@ -402,7 +429,10 @@ void options_man(const struct option_table *table, FILE *to)
 			continue;
 		options_env_name(o, env, sizeof(env));
 		options_cni_key(o, key, sizeof(key));
-		fprintf(to, "Environment: %s; CNI key: %s.\n", env, key);
+		fprintf(to, "Environment: %s", env);
+		if (o->script_name)
+			fprintf(to, ", or the script's %s", o->script_name);
+		fprintf(to, "; CNI key: %s.\n", key);
 	}
 	fputs(".El\n", to);
 }

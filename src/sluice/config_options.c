@@ -230,11 +230,19 @@ static int option_answer(void *field, struct span value, struct err *e)
 	 COMMAND_HELP | COMMAND_EXPLAIN | COMMAND_STATUS | COMMAND_VERIFY)
 
 /* name, value, default, help, kind, commands, command line only, parser, field */
-#define ROW(name_, arg_, fallback_, help_, kind_, commands_, cli_, parse_, field_)        \
-	{                                                                                 \
-		.name = (name_), .arg = (arg_), .fallback = (fallback_), .help = (help_), \
-		.kind = (kind_), .commands = (commands_), .command_line_only = (cli_),    \
-		.parse = (parse_), .offset = offsetof(struct config, field_)              \
+#define ROW(...)                    \
+	{                           \
+		FIELDS(__VA_ARGS__) \
+	}
+#define FIELDS(name_, arg_, fallback_, help_, kind_, commands_, cli_, parse_, field_)              \
+	.name = (name_), .arg = (arg_), .fallback = (fallback_), .help = (help_), .kind = (kind_), \
+	.commands = (commands_), .command_line_only = (cli_), .parse = (parse_),                   \
+	.offset = offsetof(struct config, field_)
+/* The same, of rules, with what the script that this takes the place of called it. */
+#define SCRIPT_ROW(script_, name, arg, fallback, help, kind, parse, field)           \
+	{                                                                            \
+		FIELDS(name, arg, fallback, help, kind, RULES, false, parse, field), \
+			.script_name = (script_)                                     \
 	}
 #define VALUE(name, arg, fallback, help, parse, field) \
 	ROW(name, arg, fallback, help, OPTION_VALUE, RULES, false, parse, field)
@@ -254,23 +262,25 @@ static int option_answer(void *field, struct span value, struct err *e)
 	    parse, packet.field)
 
 static const struct option options[] = {
-	LIST("proxy-uid", "UIDS", "1337",
-	     "users the proxy runs as: their connections are never redirected, their heartbeat "
-	     "counts",
-	     option_uids, proxy_uids),
-	LIST("proxy-gid", "GIDS", NULL, "groups the proxy runs as, likewise", option_gids,
-	     proxy_gids),
-	VALUE("inbound-port", "PORT", "9211",
-	      "first of the 16 ports that inbound connections are redirected to", option_port,
-	      inbound_port),
-	VALUE("outbound-port", "PORT", "9001", "port that outbound connections are redirected to",
-	      option_port, outbound_port),
+	SCRIPT_ROW("UID", "proxy-uid", "UIDS", "1337",
+		   "users the proxy runs as: their connections are never redirected, their "
+		   "heartbeat counts",
+		   OPTION_LIST, option_uids, proxy_uids),
+	SCRIPT_ROW("GID", "proxy-gid", "GIDS", NULL, "groups the proxy runs as, likewise",
+		   OPTION_LIST, option_gids, proxy_gids),
+	SCRIPT_ROW("PROXY_INGRESS_PORT", "inbound-port", "PORT", "9211",
+		   "first of the 16 ports that inbound connections are redirected to", OPTION_VALUE,
+		   option_port, inbound_port),
+	SCRIPT_ROW("PROXY_EGRESS_PORT", "outbound-port", "PORT", "9001",
+		   "port that outbound connections are redirected to", OPTION_VALUE, option_port,
+		   outbound_port),
 	VALUE("admin-port", "PORT", "9901", "the proxy's admin port, never redirected", option_port,
 	      admin_port),
 	VALUE("inbound", "on|off", "on", "redirect inbound connections", option_switch, inbound),
 	VALUE("outbound", "on|off", "on", "redirect outbound connections", option_switch, outbound),
-	LIST("inbound-include-ports", "PORTS", "*", "redirect only connections to these ports",
-	     option_ports_star, inbound_include_ports),
+	SCRIPT_ROW("SERVICE_PORTS", "inbound-include-ports", "PORTS", "*",
+		   "redirect only connections to these ports", OPTION_LIST, option_ports_star,
+		   inbound_include_ports),
 	LIST("inbound-exclude-ports", "PORTS", NULL, "leave connections to these ports alone",
 	     option_ports, inbound_exclude_ports),
 	LIST("inbound-exclude-cidrs", "CIDRS", NULL,
@@ -378,6 +388,15 @@ static const struct option options[] = {
 	    COMMAND_APPLY | COMMAND_REMOVE | COMMAND_PLAN | COMMAND_CHECK | COMMAND_EXPLAIN |
 		    COMMAND_STATUS | COMMAND_VERIFY,
 	    true, option_netns, netns),
+	{ .name = "script-environment",
+	  .help = "take the variables of the script that Sluice takes the place of, too: "
+		  "SERVICE_PORTS, UID, GID, PROXY_INGRESS_PORT, PROXY_EGRESS_PORT",
+	  .kind = OPTION_FLAG,
+	  .commands = RULES,
+	  .command_line_only = true,
+	  .parse = option_switch,
+	  .offset = offsetof(struct config, script_environment),
+	  .reads_script_names = true },
 	{ .name = "config",
 	  .arg = "FILE",
 	  .help = "read options that are given neither here nor in the environment from this file: "

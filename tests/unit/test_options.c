@@ -39,12 +39,15 @@ enum {
 
 static const struct option rows[] = {
 	{ "my-port", "PORT", "1", "a port", OPTION_VALUE, FIRST, false, field_port,
-	  offsetof(struct fields, port), false },
+	  offsetof(struct fields, port), false, "PORT", false },
 	{ "flag", NULL, NULL, "a flag", OPTION_FLAG, FIRST | SECOND, true, field_flag,
-	  offsetof(struct fields, flag), true },
+	  offsetof(struct fields, flag), true, NULL, false },
 	{ "list", "N", NULL, "a list", OPTION_LIST, FIRST, false, field_list,
-	  offsetof(struct fields, list), false },
-	{ "config", "FILE", NULL, "a file", OPTION_FILE, FIRST, false, NULL, 0, false },
+	  offsetof(struct fields, list), false, "NUMBERS", false },
+	{ "config", "FILE", NULL, "a file", OPTION_FILE, FIRST, false, NULL, 0, false, NULL,
+	  false },
+	{ "script", NULL, NULL, "a script's names", OPTION_FLAG, FIRST, true, field_flag,
+	  offsetof(struct fields, flag), false, NULL, true },
 };
 static const struct option_table table = { rows, ARRAY_SIZE(rows) };
 
@@ -222,6 +225,30 @@ static void test_a_configuration_file(void **state)
 	u32_ranges_fini(&o.fields.list);
 }
 
+static void test_names_of_a_script(void **state)
+{
+	struct outcome o;
+
+	(void)state;
+	o = PARSE(FIRST, "PORT=7", "--script");
+	assert_int_equal(o.rc, 0);
+	assert_int_equal(o.fields.port, 7);
+	o = parse(FIRST, "PORT=7", (const char *const[]){ NULL });
+	assert_int_equal(o.fields.port, 0);
+	o = PARSE(FIRST, "PORT=", "--script");
+	assert_int_equal(o.fields.port, 0);
+	o = PARSE(FIRST, "PORT=7", "--script", "--my-port=8");
+	assert_int_equal(o.fields.port, 8);
+	o = PARSE(FIRST, "NUMBERS= 3 5-6,9\t11 ", "--script");
+	assert_int_equal(o.rc, 0);
+	assert_int_equal(o.fields.list.count, 4);
+	u32_ranges_fini(&o.fields.list);
+	o = PARSE(FIRST, "NUMBERS=3 x", "--script");
+	assert_int_equal(o.rc, -EINVAL);
+	assert_string_equal(o.e.text, "NUMBERS: 'x' is not a number");
+	u32_ranges_fini(&o.fields.list);
+}
+
 static void test_the_environment_names_the_file(void **state)
 {
 	const char *path = file_with("my-port = 80");
@@ -332,6 +359,7 @@ int main(void)
 		cmocka_unit_test(test_lists_add_up),
 		cmocka_unit_test(test_a_list_from_a_file),
 		cmocka_unit_test(test_a_configuration_file),
+		cmocka_unit_test(test_names_of_a_script),
 		cmocka_unit_test(test_the_environment_names_the_file),
 		cmocka_unit_test(test_refusals_name_file_and_line),
 		cmocka_unit_test(test_help_wants_nothing_else),
