@@ -44,14 +44,16 @@ proxy := admin admin_endpoints admin_http admin_request envoy_stats envoy_stats_
 	flow grpc heartbeat hpack hpack_huffman hpack_table http1 http1_line \
 	http1_pair http1_parse http1_ring http2 http2_stream listener loop main metrics metrics_info \
 	metrics_names metrics_process metrics_text observer origdst parent pipes pod proxy_man \
-	proxy_options quota record relay sandbox sniff thread tls_hello upstream worker
+	proxy_options quota record relay routes sandbox sniff thread tls_hello trace \
+	upstream worker
 # Unit test programs, by what they are linked with.
 unit-common := test_addr test_interval test_options test_parse test_protocol test_target
 unit-sluice := test_compare test_config test_decode_nft test_encode test_encode_xt test_explain \
 	test_lower test_plan test_privs test_sock_destroy test_status
 unit-proxy := test_admin test_admin_request test_envoy_stats \
 	test_grpc test_hpack test_http1 test_http1_parse test_http2 test_metrics \
-	test_metrics_text test_quota test_sandbox test_sniff test_tls_hello test_upstream
+	test_metrics_text test_quota test_routes test_sandbox test_sniff \
+	test_tls_hello test_trace test_upstream
 fuzz := fuzz_admin fuzz_hpack fuzz_http1 fuzz_http2 fuzz_observer fuzz_parse fuzz_tls_hello
 
 # ---- Libraries: found once, installed by scripts/deps where they are missing ----

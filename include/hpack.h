@@ -15,6 +15,7 @@
 #include "hpack_huffman.h"
 #include "protocol.h"
 #include "span.h"
+#include "trace.h"
 
 #define HPACK_TABLE_DEFAULT 4096u      /* RFC 9113 sect. 6.5.2 */
 #define HPACK_TABLE_MAX	    65535u     /* a table that is made larger is a LIMIT */
@@ -32,6 +33,7 @@ enum hpack_name {
 	HPACK_NAME_CONTENT_TYPE, /* number: 1 if it is gRPC's */
 	HPACK_NAME_GRPC_STATUS,	 /* number: enum rpc_status */
 	HPACK_NAME_GRPC_TIMEOUT, /* number: milliseconds, 0: none */
+	HPACK_NAME_TRACE,	 /* traceparent: never kept in a table */
 	HPACK_NAME_PATH,	 /* text, as are all from here */
 	HPACK_NAME_AUTHORITY,
 	HPACK_NAME_HOST,
@@ -110,6 +112,7 @@ struct hpack_field {
 	enum hpack_name name;
 	uint32_t number;
 	struct hpack_text *text; /* borrowed until the next call; NULL: empty, or not known */
+	struct trace trace;	 /* of a literal TRACE, if it is sampled */
 	uint64_t size;		 /* of the list that is the sum of these: RFC 9113 sect. 6.5.2 */
 };
 

@@ -22,6 +22,7 @@
 
 #include "protocol.h"
 #include "span.h"
+#include "trace.h"
 
 #define HTTP1_LINE_KEEP	   512u	      /* of a line: this much of its start is looked at */
 #define HTTP1_TAIL_KEEP	   16u	      /* and of a longer one this much of its end */
@@ -65,6 +66,7 @@ struct http1_request {
 	uint8_t method;		 /* enum http_method */
 	uint8_t version;	 /* enum http_version */
 	bool whole;		 /* its last byte was seen */
+	uint16_t route;		 /* of the sink's; 0: none */
 };
 
 /* All zero is an observer that has seen nothing. */
@@ -73,6 +75,7 @@ struct http1 {
 	struct http1_request few[HTTP1_INLINE];
 	struct http1_request *ring;	/* instead of few[], while there are more */
 	struct http1_host *host;	/* the last request's */
+	struct trace trace;		/* the oldest request's */
 	uint64_t first_byte[WAY_COUNT]; /* of the message that each lane is in */
 	uint64_t response_started;	/* the final response's first byte, when `status` */
 	uint64_t response_body;		/* content bytes so far */

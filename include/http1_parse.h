@@ -34,6 +34,12 @@ bool http1_last_coding_is_chunked(struct span value);
 /* Authority of an absolute-form or authority-form target (RFC 9112 sect. 3.2), else empty. */
 struct span http1_target_authority(struct span target, enum http_method method);
 
+/*
+ * The path of a target in origin or absolute form, without its query; empty in the other forms, and
+ * when a path is not there as a whole.
+ */
+struct span http1_target_path(struct span target);
+
 /* The host of an authority or a Host field: no user, no port, no brackets. */
 struct span http1_host_of(struct span authority);
 
@@ -43,6 +49,7 @@ enum http1_field {
 	HTTP1_FIELD_LENGTH, /* Content-Length */
 	HTTP1_FIELD_CODING, /* Transfer-Encoding */
 	HTTP1_FIELD_HOST,   /* Host */
+	HTTP1_FIELD_TRACE,  /* traceparent */
 	HTTP1_FIELD_H2C,    /* Upgrade, whose value is h2c */
 	HTTP1_FIELD_FOLD,   /* no field: continues the one before (RFC 9112 sect. 5.2) */
 };

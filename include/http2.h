@@ -22,8 +22,9 @@
 
 #include "protocol.h"
 #include "span.h"
+#include "trace.h"
 
-#define HTTP2_STREAMS_MAX	2048u	   /* open at once, then lost; 120 bytes each */
+#define HTTP2_STREAMS_MAX	2048u	   /* open at once, then lost; 144 bytes each */
 #define HTTP2_BLOCK_MAX		(1u << 20) /* bytes of one header block, then lost */
 #define HTTP2_LIST_MAX		(1u << 20) /* of its decoded fields, 32 more for each, then lost */
 #define HTTP2_CONTINUATIONS_MAX 1024u	   /* CONTINUATION frames of one block, then lost */
@@ -39,6 +40,8 @@ struct http2_upgrade {
 	enum http_method method;
 	struct span host; /* copied */
 	uint64_t started, body;
+	uint16_t route;
+	struct trace trace;
 };
 
 /*

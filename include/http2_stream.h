@@ -32,7 +32,8 @@ struct http2_head {
 	uint8_t method;	    /* enum http_method */
 	uint8_t rpc_status; /* enum rpc_status */
 	bool grpc;	    /* by its content-type */
-	bool authority;	    /* host comes from :authority, which beats Host */
+	struct trace trace;
+	bool authority; /* host comes from :authority, which beats Host */
 };
 
 struct http2_stream {
@@ -44,10 +45,12 @@ struct http2_stream {
 	bool grpc;
 	bool done[WAY_COUNT]; /* that way's END_STREAM was seen */
 	bool gone;	      /* told; only the place is left */
+	uint16_t route;	      /* of the sink's; 0: none */
 	uint64_t started, first_byte, ended;
 	uint64_t bytes[WAY_COUNT]; /* of content, without padding */
 	struct hpack_text *path, *host;
 	struct grpc_messages messages[WAY_COUNT];
+	struct trace trace;
 };
 
 struct http2_streams {

@@ -18,7 +18,9 @@
 
 #include "error.h"
 #include "protocol.h"
+#include "routes.h"
 #include "span.h"
+#include "trace.h"
 
 #include <stdatomic.h>
 
@@ -34,6 +36,8 @@ enum metric {
 	METRIC_HTTP_FIRST_BYTE,	    /* histogram, ns in */
 	METRIC_RPC_SERVER_DURATION, /* histogram, ns in */
 	METRIC_RPC_CLIENT_DURATION,
+	METRIC_RPC_SERVER_OLD, /* the same by older names: --semconv */
+	METRIC_RPC_CLIENT_OLD,
 	METRIC_RPC_MESSAGES,	    /* counter */
 	METRIC_TLS_HANDSHAKES,	    /* counter */
 	METRIC_CONNECTIONS_OPENED,  /* counter */
@@ -41,6 +45,8 @@ enum metric {
 	METRIC_CONNECTIONS_CLOSED,  /* counter */
 	METRIC_CONNECTION_DURATION, /* histogram, ns in */
 	METRIC_CONNECT_DURATION,    /* histogram, ns in */
+	METRIC_TCP_RTT,		    /* histogram, ns in */
+	METRIC_TCP_RETRANSMITS,	    /* counter */
 	METRIC_BYTES,		    /* counter */
 	METRIC_OBSERVER_LOST,	    /* counter */
 	METRIC_COUNT,
@@ -71,7 +77,7 @@ struct metric_key {
 	uint16_t port;	 /* server_port; 0: not printed */
 	uint16_t reserved2;
 	uint32_t name;	 /* server_address or sni, from metrics_name() */
-	uint32_t detail; /* rpc_method or alpn, likewise */
+	uint32_t detail; /* rpc_method or alpn, likewise; or a route */
 };
 
 /* Whose names fill the table of names: each kind has its own bound. */
@@ -91,6 +97,7 @@ struct metrics_config {
 	uint32_t max_samples;			      /* lines of a scrape, 20,000 by default */
 	uint32_t max_names[METRIC_NAME_KIND_COUNT];   /* distinct names per kind */
 	const char *service_name, *service_namespace; /* NULL or "": no such label; borrowed */
+	const struct routes *routes;		      /* NULL: none; borrowed */
 };
 
 /* NULL with @e set when memory is out. The configuration's strings must outlive it. */
@@ -128,6 +135,13 @@ static inline void metric_add(struct metric_value *v, int64_t n)
 
 /* @value in the metric's own unit: nanoseconds or bytes. */
 void metric_observe(struct metric_histogram *h, uint64_t value);
+
+/*
+ * An example of @value's bucket: that it is of @trace, and came at @now (CLOCK_MONOTONIC, ns). A
+ * bucket has one, the latest.
+ */
+void metric_exemplar(struct metrics_shard *s, struct metric_histogram *h, uint64_t value,
+		     const struct trace *trace, uint64_t now);
 
 /* Facts of the process that a scrape adds to the series; all read at scrape time. */
 struct metrics_process {

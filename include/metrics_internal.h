@@ -27,11 +27,16 @@ enum metric_label {
 	LABEL_VERSION,
 	LABEL_ADDRESS,
 	LABEL_PORT,
+	LABEL_ROUTE,
 	LABEL_ERROR,
 	LABEL_RPC_SYSTEM, /* "grpc" */
 	LABEL_RPC_METHOD,
 	LABEL_RPC_STATUS,
-	LABEL_RPC_ERROR, /* as LABEL_ERROR, a status is printed by its name */
+	LABEL_RPC_ERROR,   /* as LABEL_ERROR, a status is printed by its name */
+	LABEL_OLD_SYSTEM,  /* "grpc" */
+	LABEL_OLD_SERVICE, /* of package.Service/Method */
+	LABEL_OLD_METHOD,  /* the bare one */
+	LABEL_OLD_STATUS,  /* a number */
 	LABEL_SNI,
 	LABEL_ALPN,
 	LABEL_TLS_VERSION,
@@ -59,8 +64,20 @@ extern const struct metric_info metric_infos[METRIC_COUNT];
 
 #define METRIC_BUCKETS_MAX 18
 
+/*
+ * The latest example of a bucket, and its place in a list that only grows. The owning thread
+ * writes, anyone reads: `sequence` is odd while `words` change.
+ */
+struct metric_exemplar {
+	struct metric_exemplar *next;
+	uint32_t bucket;
+	_Atomic uint32_t sequence;
+	_Atomic uint64_t words[5]; /* the trace's three, the value, the time */
+};
+
 struct metric_histogram {
 	const struct metric_bounds *bounds;
+	_Atomic(struct metric_exemplar *) exemplars;  /* in no order; NULL: none */
 	_Atomic uint64_t sum;			      /* modulo 2^64 */
 	_Atomic uint64_t sum_wraps;		      /* how often sum went past it */
 	_Atomic uint64_t buckets[METRIC_BUCKETS_MAX]; /* not cumulative */
@@ -97,11 +114,14 @@ struct metric_names {
 	pthread_mutex_t lock;
 	uint32_t capacity; /* of slots, a power of two */
 	uint32_t count;	   /* ids given, the fixed ones included */
-	uint32_t used[METRIC_NAME_KIND_COUNT], max[METRIC_NAME_KIND_COUNT];
+	_Atomic uint32_t used[METRIC_NAME_KIND_COUNT];
+	uint32_t max[METRIC_NAME_KIND_COUNT];
 	_Atomic bool full[METRIC_NAME_KIND_COUNT];
 	_Atomic(struct metric_name *) *slots; /* by hash */
 	struct metric_name **by_id;
 };
+
+extern const char *const metric_name_kinds[METRIC_NAME_KIND_COUNT];
 
 int metric_names_init(struct metric_names *n, const uint32_t max[METRIC_NAME_KIND_COUNT],
 		      struct err *e);
@@ -114,17 +134,19 @@ struct metrics {
 	pthread_mutex_t lock; /* of all that follows but what is atomic */
 	struct metric_series **table;
 	uint32_t table_capacity, table_count;
-	uint32_t samples, samples_max;
+	_Atomic uint32_t samples; /* lines of all series, but for the overflow's */
+	uint32_t samples_max;
 	struct metrics_shard *shards;
 	_Atomic(struct metric_series *) first[METRIC_COUNT];
 	struct metric_series *last[METRIC_COUNT];
 	_Atomic uint64_t overflowed[METRIC_COUNT];
 	struct metric_names names;
+	const struct routes *routes;
 	char *base_labels; /* service_name and service_namespace, escaped, or "" */
 };
 
 /* Lines of the exposition that are there whatever the traffic, and may not be refused. */
-#define METRIC_LINES_FIXED (METRIC_COUNT + REST_COUNT + 24)
+#define METRIC_LINES_FIXED (METRIC_COUNT + REST_COUNT + 2 * METRIC_NAME_KIND_COUNT + 26)
 
 /* What the kernel says of this process; fields are zero where it says nothing. */
 struct metrics_self {

@@ -19,6 +19,7 @@
 #include "protocol.h"
 #include "sniff.h"
 #include "tls_hello.h"
+#include "trace.h"
 
 /* How a request ended. */
 enum request_end {
@@ -43,6 +44,8 @@ struct http_exchange {
 	uint64_t first_byte; /* final response's first byte; 0: none */
 	uint64_t ended;	     /* response's last byte, or the flow's end */
 	uint64_t request_body, response_body; /* bytes of content, without chunk framing */
+	uint16_t route;			      /* what the sink's route() said */
+	struct trace trace;		      /* the request's, if it is sampled */
 };
 
 /* One finished gRPC call. */
@@ -60,6 +63,7 @@ struct rpc_call {
 	uint64_t ended;		      /* response's last byte, the reset, or the flow's end */
 	uint64_t messages[WAY_COUNT]; /* whole ones */
 	uint64_t bytes[WAY_COUNT];    /* of content, messages and their prefixes */
+	struct trace trace;	      /* the request's, if it is sampled */
 };
 
 /* What a TLS client says in its ClientHello. The spans are valid during the call only. */
@@ -77,6 +81,11 @@ struct observer_sink {
 	void (*active)(void *ctx, enum http_method method, int change);
 	/* The same of a gRPC call. */
 	void (*calling)(void *ctx, int change);
+	/*
+	 * Which route a request's target (RFC 9112 sect. 3.2, or :path) belongs to; may be cut
+	 * behind ROUTES_PATH_MAX + 1 characters or more. NULL: there are none.
+	 */
+	uint16_t (*route)(void *ctx, struct span target);
 	void (*exchange)(void *ctx, const struct http_exchange *x);
 	void (*call)(void *ctx, const struct rpc_call *call);
 	void (*tls)(void *ctx, const struct tls_client *client);

@@ -93,6 +93,14 @@ enum lost_reason {
 	LOST_REASON_COUNT,
 };
 
+/* By which names gRPC calls are recorded. */
+enum semconv {
+	SEMCONV_OTEL,  /* OpenTelemetry's stable ones */
+	SEMCONV_BEYLA, /* the older ones, which Beyla and OBI use */
+	SEMCONV_DUP,   /* both */
+	SEMCONV_COUNT,
+};
+
 /* A call's grpc-status: the codes of gRPC, in their order. */
 enum rpc_status {
 	RPC_OK,
@@ -146,6 +154,7 @@ extern const char *const http_method_names[HTTP_METHOD_COUNT];
 extern const char *const http_version_names[HTTP_VERSION_COUNT];
 extern const char *const outcome_names[OUTCOME_COUNT];
 extern const char *const error_type_names[ERROR_TYPE_COUNT];
+extern const char *const semconv_names[SEMCONV_COUNT];
 extern const char *const lost_reason_names[LOST_REASON_COUNT];
 extern const char *const rpc_status_names[RPC_STATUS_COUNT]; /* MISSING prints as "" */
 extern const char *const tls_version_names[TLS_VERSION_COUNT];

@@ -6,6 +6,7 @@
 #include "contract.h"
 #include "error.h"
 #include "options.h"
+#include "routes.h"
 #include "target.h"
 
 /* Longest name of a service, as a DNS name's. */
@@ -31,7 +32,9 @@ struct proxy_config {
 	uint32_t max_samples;
 	uint32_t keepalive_idle_ms, keepalive_interval_ms, keepalive_count;
 	char service_name[PROXY_NAME_MAX + 1], service_namespace[PROXY_NAME_MAX + 1];
-	unsigned log_level; /* enum log_level */
+	unsigned semconv;      /* enum semconv */
+	struct routes *routes; /* owned; NULL: none */
+	unsigned log_level;    /* enum log_level */
 	bool help, man, version;
 };
 
@@ -45,6 +48,7 @@ static inline unsigned proxy_config_outbound_ports(const struct proxy_config *c)
 
 /* The defaults that the help names. */
 void proxy_config_init(struct proxy_config *c);
+void proxy_config_fini(struct proxy_config *c);
 
 /* What no single option can tell: ports that overlap, times that contradict one another. */
 int proxy_config_check(const struct proxy_config *c, struct err *e);

@@ -15,6 +15,8 @@
 struct recorder {
 	struct metrics_shard *shard;
 	struct envoy_stats *envoy;
+	const struct routes *routes; /* NULL: none; borrowed */
+	uint8_t semconv;	     /* enum semconv */
 	struct addr last_address;
 	uint32_t last_address_name;
 };
@@ -45,6 +47,12 @@ void record_bytes(struct record *r, enum way way, size_t bytes);
 
 /* No more bytes will come that way. */
 void record_fin(struct record *r, enum way way);
+
+/*
+ * What TCP says of the leg that leaves the pod, at the flow's end: its smoothed round trip time (0:
+ * none was measured), and how many segments it sent again.
+ */
+void record_tcp(struct record *r, uint32_t rtt_us, uint32_t retransmits);
 
 /* It is over; last call for @r. */
 void record_close(struct record *r, enum outcome outcome, uint64_t now);

@@ -33,8 +33,10 @@ struct thread_shared {
 	struct pod *pod;
 	const struct quota *quota;
 	const _Atomic bool *observers_off;
-	struct envoy_stats *envoy; /* one for each thread */
-	unsigned idle_ms;	   /* a thread goes round at least this often */
+	struct envoy_stats *envoy;   /* one for each thread */
+	uint8_t semconv;	     /* enum semconv */
+	const struct routes *routes; /* NULL: none */
+	unsigned idle_ms;	     /* a thread goes round at least this often */
 	_Atomic int phase;
 	_Atomic uint32_t connections; /* of all threads */
 	_Atomic int armed;	      /* as the last beat showed; -1: none was sent yet */

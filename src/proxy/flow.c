@@ -8,6 +8,7 @@
 #include "upstream.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -46,12 +47,30 @@ void flow_drop_backlog(struct flow *f, struct leg *leg)
 	leg->backlog = NULL;
 }
 
+/*
+ * What TCP knows of the leg that crosses the network: the client's inbound, the server's outbound.
+ * The other one's peer is in this pod, and a system call more for each connection is not free.
+ */
+static void ask_tcp(struct flow *f)
+{
+	unsigned far = f->record.direction == DIRECTION_INBOUND ? FLOW_CLIENT : FLOW_SERVER;
+	int fd = f->legs[far].source.fd;
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	/* #syscalls getsockopt */
+	if (fd >= 0 && getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+	    len >= sizeof(info))
+		record_tcp(&f->record, info.tcpi_rtt, info.tcpi_total_retrans);
+}
+
 /* The last steps of every end. */
 static void finish(struct flow *f, enum outcome outcome)
 {
 	struct thread *t = f->thread;
 
 	observer_fini(&f->observer, t->now);
+	ask_tcp(f);
 	record_close(&f->record, outcome, t->now);
 	for (unsigned side = 0; side < FLOW_SIDE_COUNT; side++) {
 		struct leg *leg = &f->legs[side];

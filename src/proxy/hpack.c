@@ -231,6 +231,8 @@ static enum hpack_status literal(struct hpack *h, const struct hpack_string *val
 	if (hpack_name_has_text(name)) {
 		if (!share_text(h, name, text, &field->text))
 			return HPACK_NOMEM;
+	} else if (name == HPACK_NAME_TRACE) {
+		trace_parse(text, &field->trace);
 	} else {
 		field->number = number_of(name, text);
 		e.value = field->number;

@@ -88,6 +88,7 @@ static const char *const name_texts[] = {
 	[HPACK_NAME_CONTENT_TYPE] = "content-type",
 	[HPACK_NAME_GRPC_STATUS] = "grpc-status",
 	[HPACK_NAME_GRPC_TIMEOUT] = "grpc-timeout",
+	[HPACK_NAME_TRACE] = "traceparent",
 	[HPACK_NAME_PATH] = ":path",
 	[HPACK_NAME_AUTHORITY] = ":authority",
 	[HPACK_NAME_HOST] = "host",

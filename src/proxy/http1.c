@@ -19,7 +19,15 @@ enum {
 	SAID_TOO_LONG = 1 << 6, /* a length or coding in a line that is cut */
 	SAID_INTERIM = 1 << 7,	/* a response 1xx, but no 101 */
 	SAID_H2C = 1 << 8,	/* Upgrade: h2c */
+	SAID_TRACE = 1 << 9,	/* traceparent */
 };
+
+static uint16_t route_of(const struct observer *o, const struct http1_request_line *r)
+{
+	if (!o->sink->route || r->method == HTTP_METHOD_CONNECT)
+		return 0;
+	return o->sink->route(o->ctx, r->target);
+}
 
 static void request_line(struct observer *o, const struct http1_line *line)
 {
@@ -46,6 +54,7 @@ static void request_line(struct observer *o, const struct http1_line *line)
 		.started = h->first_byte[WAY_TO_SERVER],
 		.method = (uint8_t)parsed.method,
 		.version = (uint8_t)parsed.version,
+		.route = route_of(o, &parsed),
 	};
 	if (!h->confirmed) {
 		h->confirmed = true;
@@ -117,6 +126,23 @@ static void say_coding(struct http1_lane *l, struct span value)
 		l->fields |= SAID_CHUNKED;
 }
 
+/*
+ * The trace of the only request in flight: clients that trace do not pipeline. A second field makes
+ * both invalid (Trace Context sect. 4.3).
+ */
+static void say_trace(struct http1 *h, struct span value)
+{
+	struct http1_lane *l = &h->lane[WAY_TO_SERVER];
+
+	if (h->count != 1)
+		return;
+	if (l->fields & SAID_TRACE)
+		h->trace = (struct trace){ { 0 }, { 0 } };
+	else
+		trace_parse(value, &h->trace);
+	l->fields |= SAID_TRACE;
+}
+
 static void field_line(struct observer *o, enum way way, const struct http1_line *line)
 {
 	struct http1 *h = &o->http1;
@@ -140,6 +166,10 @@ static void field_line(struct observer *o, enum way way, const struct http1_line
 			http1_ring_newest(h)->host = http1_host_get(h, http1_host_of(value));
 			l->fields |= SAID_HOST;
 		}
+		break;
+	case HTTP1_FIELD_TRACE:
+		if (way == WAY_TO_SERVER)
+			say_trace(h, value);
 		break;
 	case HTTP1_FIELD_H2C:
 		l->fields |= SAID_H2C;
@@ -361,6 +391,8 @@ static void become_http2(struct observer *o)
 		.host = r->host ? SPAN(r->host->text, r->host->len) : SPAN("", 0),
 		.started = r->started,
 		.body = r->body,
+		.route = r->route,
+		.trace = h->trace,
 	};
 	struct http2 *http2 = http2_new(o->sink, o->ctx);
 
@@ -383,9 +415,9 @@ static bool is_of_interest(const char *p)
 	case 'C': /* Content-Length */
 	case 'c':
 		return (p[8] | 0x20) == 'l';
-	case 'T': /* Transfer-Encoding */
+	case 'T': /* Transfer-Encoding, traceparent */
 	case 't':
-		return (p[9] | 0x20) == 'e';
+		return (p[9] | 0x20) == 'e' || (p[9] | 0x20) == 'n';
 	case 'H': /* Host */
 	case 'h':
 		return (p[1] | 0x20) == 'o';

@@ -23,6 +23,8 @@ static void tell(struct observer *o, enum error_type error, enum request_end end
 		.ended = ended,
 		.request_body = r->body,
 		.response_body = h->status ? h->response_body : 0,
+		.route = r->route,
+		.trace = h->trace,
 	};
 
 	o->sink->active(o->ctx, x.method, -1);

@@ -189,6 +189,29 @@ struct span http1_target_authority(struct span target, enum http_method method)
 	return SPAN(target.ptr, len);
 }
 
+struct span http1_target_path(struct span target)
+{
+	struct span authority;
+	const char *query;
+
+	if (!target.len)
+		return target;
+	if (target.ptr[0] != '/') {
+		const char *end = target.ptr + target.len;
+
+		authority = http1_target_authority(target, HTTP_METHOD_NONE);
+		if (!authority.ptr)
+			return SPAN(NULL, 0);
+		target.ptr = authority.ptr + authority.len;
+		target.len = (size_t)(end - target.ptr);
+		/* RFC 3986 sect. 6.2.3: no path is the same as "/". */
+		if (!target.len || target.ptr[0] != '/')
+			return SPAN_LIT("/");
+	}
+	query = memchr(target.ptr, '?', target.len);
+	return query ? SPAN(target.ptr, (size_t)(query - target.ptr)) : target;
+}
+
 struct span http1_host_of(struct span authority)
 {
 	const char *at = authority.len ? memrchr(authority.ptr, '@', authority.len) : NULL;
@@ -234,6 +257,8 @@ enum http1_field http1_parse_field(struct span line, struct span *value)
 	case 't':
 		if (field_is(line, SPAN_LIT("transfer-encoding"), value))
 			return HTTP1_FIELD_CODING;
+		if (field_is(line, SPAN_LIT("traceparent"), value))
+			return HTTP1_FIELD_TRACE;
 		break;
 	case 'H':
 	case 'h':

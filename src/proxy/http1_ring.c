@@ -70,6 +70,7 @@ void http1_ring_pop(struct http1 *h)
 
 	host_put(http1_ring_at(h, 0)->host);
 	h->head = (uint16_t)((h->head + 1u) & (capacity - 1));
+	h->trace = (struct trace){ { 0 }, { 0 } };
 	h->status = 0;
 	h->answered = false;
 	if (--h->count == 0 && h->ring) {

@@ -155,6 +155,9 @@ static void head_field(struct http2_head *head, const struct hpack_field *f)
 	case HPACK_NAME_GRPC_TIMEOUT:
 		head->timeout = f->number;
 		break;
+	case HPACK_NAME_TRACE:
+		head->trace = f->trace;
+		break;
 	case HPACK_NAME_PATH:
 		hpack_text_unref(head->path);
 		head->path = hpack_text_ref(f->text);

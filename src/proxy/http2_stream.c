@@ -113,6 +113,7 @@ static void tell_call(struct http2_streams *t, const struct http2_stream *s, enu
 		.started = s->started,
 		.first_byte = s->first_byte,
 		.ended = ended,
+		.trace = s->trace,
 	};
 
 	for (int way = 0; way < WAY_COUNT; way++) {
@@ -140,6 +141,8 @@ static void tell_exchange(struct http2_streams *t, const struct http2_stream *s,
 		.ended = ended,
 		.request_body = s->bytes[WAY_TO_SERVER],
 		.response_body = s->status ? s->bytes[WAY_TO_CLIENT] : 0,
+		.route = s->route,
+		.trace = s->trace,
 	};
 
 	t->sink->active(t->ctx, x.method, -1);
@@ -200,10 +203,13 @@ static struct http2_stream *open_stream(struct http2_streams *t, uint32_t id,
 		.method = head->method ? head->method : HTTP_METHOD_OTHER,
 		.rpc_status = RPC_STATUS_MISSING,
 		.grpc = head->grpc,
+		.trace = head->trace,
 		.started = head->started,
 	};
 	struct http2_stream *s;
 
+	if (!new.grpc && head->path && t->sink->route)
+		new.route = t->sink->route(t->ctx, hpack_text_span(head->path));
 	t->last_id = id;
 	if (t->count == HTTP2_STREAMS_MAX) {
 		*why = LOST_TOO_MANY_REQUESTS;
@@ -231,6 +237,8 @@ bool http2_streams_adopt(struct http2_streams *t, const struct http2_upgrade *u)
 		.done[WAY_TO_SERVER] = true,
 		.started = u->started,
 		.bytes[WAY_TO_SERVER] = u->body,
+		.route = u->route,
+		.trace = u->trace,
 	};
 
 	s.host = malloc(sizeof(*s.host) + len);

@@ -25,45 +25,48 @@ static void print_help(void)
 	options_help(&proxy_options, 1, stdout);
 }
 
-static int run(int argc, char **argv, struct err *e)
+static int run(int argc, char **argv, struct proxy_config *config, struct err *e)
 {
-	struct proxy_config config;
 	int rc = sandbox_start(e);
 
 	if (rc < 0)
 		return rc;
-	proxy_config_init(&config);
-	rc = options_parse(&proxy_options, 1, argc, argv, environ, &config, NULL, 0, NULL, e);
+	rc = options_parse(&proxy_options, 1, argc, argv, environ, config, NULL, 0, NULL, e);
 	if (rc < 0)
 		return rc;
-	if (config.help) {
+	if (config->help) {
 		print_help();
 		return 0;
 	}
-	if (config.man) {
+	if (config->man) {
 		proxy_man(stdout);
 		return 0;
 	}
-	if (config.version) {
+	if (config->version) {
 		puts(PROGRAM " " VERSION);
 		return 0;
 	}
-	rc = proxy_config_check(&config, e);
+	rc = proxy_config_check(config, e);
 	if (rc < 0)
 		return rc;
-	log_init(PROGRAM, (enum log_level)config.log_level);
+	log_init(PROGRAM, (enum log_level)config->log_level);
 	if (geteuid() == 0)
 		log_warn("running as root: run as the user that --proxy-uid of sluice apply "
 			 "names, or what this proxy sends is redirected to itself");
-	return parent_run(&config, e);
+	return parent_run(config, e);
 }
 
 int main(int argc, char **argv)
 {
+	struct proxy_config config;
 	struct err e = ERR_INIT;
+	int rc;
 
 	log_init(PROGRAM, LOG_INFO);
-	if (run(argc, argv, &e) == 0)
+	proxy_config_init(&config);
+	rc = run(argc, argv, &config, &e);
+	proxy_config_fini(&config);
+	if (rc == 0)
 		return EXIT_DONE;
 	log_error("%s", e.text);
 	return (int)e.status;

@@ -135,6 +135,7 @@ struct metrics *metrics_new(const struct metrics_config *config, struct err *e)
 		free(m);
 		return NULL;
 	}
+	m->routes = config->routes;
 	pthread_mutex_init(&m->lock, NULL);
 	for (int metric = 0; metric < METRIC_COUNT; metric++)
 		reserved += overflow_variants((enum metric)metric) * lines_of((enum metric)metric);
@@ -440,15 +441,52 @@ static uint64_t bump(_Atomic uint64_t *to, uint64_t n)
 	return sum;
 }
 
-void metric_observe(struct metric_histogram *h, uint64_t value)
+static unsigned bucket_of(const struct metric_bounds *bounds, uint64_t value)
 {
-	const struct metric_bounds *bounds = h->bounds;
 	unsigned i = 0;
 
 	/* Most values fall into one of the first few. */
 	while (i < bounds->count && value > bounds->values[i])
 		i++;
-	bump(&h->buckets[i], 1);
+	return i;
+}
+
+void metric_exemplar(struct metrics_shard *s, struct metric_histogram *h, uint64_t value,
+		     const struct trace *trace, uint64_t now)
+{
+	unsigned bucket = bucket_of(h->bounds, value);
+	struct metric_exemplar *x = atomic_load_explicit(&h->exemplars, memory_order_relaxed);
+	uint64_t words[ARRAY_SIZE(x->words)];
+	uint32_t sequence;
+
+	_Static_assert(sizeof(*trace) == 3 * sizeof(words[0]), "three words");
+	memcpy(words, trace, sizeof(*trace));
+	words[3] = value;
+	words[4] = now;
+	while (x && x->bucket != bucket)
+		x = x->next;
+	if (!x) {
+		x = slab_take(s, sizeof(*x));
+		if (!x)
+			return;
+		x->bucket = bucket;
+		x->next = atomic_load_explicit(&h->exemplars, memory_order_relaxed);
+		for (unsigned i = 0; i < ARRAY_SIZE(words); i++)
+			atomic_init(&x->words[i], words[i]);
+		atomic_store_explicit(&h->exemplars, x, memory_order_release);
+		return;
+	}
+	/* Whoever reads one of the new words has seen that the sequence is odd. */
+	sequence = atomic_load_explicit(&x->sequence, memory_order_relaxed);
+	atomic_store_explicit(&x->sequence, sequence + 1, memory_order_relaxed);
+	for (unsigned i = 0; i < ARRAY_SIZE(words); i++)
+		atomic_store_explicit(&x->words[i], words[i], memory_order_release);
+	atomic_store_explicit(&x->sequence, sequence + 2, memory_order_release);
+}
+
+void metric_observe(struct metric_histogram *h, uint64_t value)
+{
+	bump(&h->buckets[bucket_of(h->bounds, value)], 1);
 	if (unlikely(bump(&h->sum, value) < value))
 		bump(&h->sum_wraps, 1);
 }

@@ -26,18 +26,33 @@ static const struct metric_bounds bytes = { ARRAY_SIZE(byte_values), false, byte
 					    byte_texts };
 _Static_assert(ARRAY_SIZE(byte_values) == ARRAY_SIZE(byte_texts), "a text for each");
 
+/* Round trips: within a node, within a zone, across the world. */
+static const uint64_t trip_values[] = {
+	MS(0.1), MS(0.25), MS(0.5), MS(1),   MS(2.5), MS(5),	MS(10),
+	MS(25),	 MS(50),   MS(100), MS(250), MS(500), MS(1000),
+};
+static const char *const trip_texts[] = {
+	"0.0001", "0.00025", "0.0005", "0.001", "0.0025", "0.005", "0.01",
+	"0.025",  "0.05",    "0.1",    "0.25",	"0.5",	  "1.0",
+};
+static const struct metric_bounds trips = { ARRAY_SIZE(trip_values), true, trip_values,
+					    trip_texts };
+_Static_assert(ARRAY_SIZE(trip_values) == ARRAY_SIZE(trip_texts), "a text for each");
+
 const struct metric_info metric_infos[] = {
 	[METRIC_HTTP_SERVER_REQUEST_DURATION] = {
 		"http_server_request_duration_seconds",
 		"Requests to this service, from the first byte to the last of the response.",
 		METRIC_HISTOGRAM, &seconds,
-		{ LABEL_METHOD, LABEL_STATUS, LABEL_SCHEME, LABEL_VERSION, LABEL_PORT, LABEL_ERROR },
+		{ LABEL_METHOD, LABEL_STATUS, LABEL_SCHEME, LABEL_VERSION, LABEL_PORT, LABEL_ROUTE,
+		  LABEL_ERROR },
 	},
 	[METRIC_HTTP_CLIENT_REQUEST_DURATION] = {
 		"http_client_request_duration_seconds",
 		"Requests of this service, from the first byte to the last of the response.",
 		METRIC_HISTOGRAM, &seconds,
-		{ LABEL_METHOD, LABEL_STATUS, LABEL_VERSION, LABEL_ADDRESS, LABEL_PORT, LABEL_ERROR },
+		{ LABEL_METHOD, LABEL_STATUS, LABEL_VERSION, LABEL_ADDRESS, LABEL_PORT, LABEL_ROUTE,
+		  LABEL_ERROR },
 	},
 	[METRIC_HTTP_SERVER_REQUEST_BODY] = {
 		"http_server_request_body_size_bytes",
@@ -87,6 +102,20 @@ const struct metric_info metric_infos[] = {
 		{ LABEL_RPC_SYSTEM, LABEL_RPC_METHOD, LABEL_RPC_STATUS, LABEL_ADDRESS, LABEL_PORT,
 		  LABEL_RPC_ERROR },
 	},
+	[METRIC_RPC_SERVER_OLD] = {
+		"rpc_server_duration_seconds",
+		"rpc_server_call_duration_seconds by its older name and labels.",
+		METRIC_HISTOGRAM, &seconds,
+		{ LABEL_OLD_SYSTEM, LABEL_OLD_SERVICE, LABEL_OLD_METHOD, LABEL_OLD_STATUS,
+		  LABEL_PORT },
+	},
+	[METRIC_RPC_CLIENT_OLD] = {
+		"rpc_client_duration_seconds",
+		"rpc_client_call_duration_seconds by its older name and labels.",
+		METRIC_HISTOGRAM, &seconds,
+		{ LABEL_OLD_SYSTEM, LABEL_OLD_SERVICE, LABEL_OLD_METHOD, LABEL_OLD_STATUS,
+		  LABEL_ADDRESS, LABEL_PORT },
+	},
 	[METRIC_RPC_MESSAGES] = {
 		"sluice_rpc_messages_total", "Messages of finished gRPC calls.",
 		METRIC_COUNTER, NULL, { LABEL_DIRECTION, LABEL_WAY, LABEL_RPC_METHOD },
@@ -120,6 +149,16 @@ const struct metric_info metric_infos[] = {
 		"sluice_connect_duration_seconds",
 		"Connecting to the destination, when it succeeded.",
 		METRIC_HISTOGRAM, &seconds, { LABEL_DIRECTION, LABEL_ADDRESS, LABEL_PORT },
+	},
+	[METRIC_TCP_RTT] = {
+		"sluice_tcp_rtt_seconds",
+		"Smoothed round trip time to the peer outside the pod, at a connection's end.",
+		METRIC_HISTOGRAM, &trips, { LABEL_DIRECTION, LABEL_ADDRESS, LABEL_PORT },
+	},
+	[METRIC_TCP_RETRANSMITS] = {
+		"sluice_tcp_retransmits_total",
+		"Segments sent again to the peer outside the pod, by connections that ended.",
+		METRIC_COUNTER, NULL, { LABEL_DIRECTION, LABEL_ADDRESS, LABEL_PORT },
 	},
 	[METRIC_BYTES] = {
 		"sluice_bytes_total", "Bytes passed on, counted while connections live.",

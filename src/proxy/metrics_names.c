@@ -12,6 +12,13 @@
 
 #define NAME_MAX_LEN 253 /* RFC 1035 sect. 2.3.4, as text */
 
+const char *const metric_name_kinds[] = {
+	[METRIC_NAME_ADDRESS] = "address",   [METRIC_NAME_HOST] = "host",
+	[METRIC_NAME_SNI] = "sni",	     [METRIC_NAME_WORD] = "alpn",
+	[METRIC_NAME_METHOD] = "rpc_method",
+};
+_Static_assert(ARRAY_SIZE(metric_name_kinds) == METRIC_NAME_KIND_COUNT, "a word for each");
+
 struct metric_name {
 	uint32_t hash, id;
 	uint8_t len;

@@ -137,11 +137,16 @@ static const char *const label_names[] = {
 	[LABEL_VERSION] = "network_protocol_version",
 	[LABEL_ADDRESS] = "server_address",
 	[LABEL_PORT] = "server_port",
+	[LABEL_ROUTE] = "http_route",
 	[LABEL_ERROR] = "error_type",
 	[LABEL_RPC_SYSTEM] = "rpc_system_name",
 	[LABEL_RPC_METHOD] = "rpc_method",
 	[LABEL_RPC_STATUS] = "rpc_response_status_code",
 	[LABEL_RPC_ERROR] = "error_type",
+	[LABEL_OLD_SYSTEM] = "rpc_system",
+	[LABEL_OLD_SERVICE] = "rpc_service",
+	[LABEL_OLD_METHOD] = "rpc_method",
+	[LABEL_OLD_STATUS] = "rpc_grpc_status_code",
 	[LABEL_SNI] = "sni",
 	[LABEL_ALPN] = "alpn",
 	[LABEL_TLS_VERSION] = "version",
@@ -152,6 +157,17 @@ static struct span number(char text[16], unsigned value)
 {
 	/* None is no label. */
 	return SPAN(text, value ? (size_t)snprintf(text, 16, "%u", value) : 0);
+}
+
+/* The service of package.Service/Method, or its method; all of what is no such name. */
+static struct span half_of(struct span name, bool method)
+{
+	const char *slash = name.len ? memrchr(name.ptr, '/', name.len) : NULL;
+	size_t at = slash ? (size_t)(slash - name.ptr) : name.len;
+
+	if (!slash)
+		return name;
+	return method ? SPAN(slash + 1, name.len - at - 1) : SPAN(name.ptr, at);
 }
 
 /* The text of a label's value; empty: the label is absent. @text is room for a number. */
@@ -168,13 +184,17 @@ static struct span label_value(const struct metrics *m, const struct metric_key 
 	case LABEL_SCHEME:
 		return SPAN_LIT("http");
 	case LABEL_RPC_SYSTEM:
+	case LABEL_OLD_SYSTEM:
 		return SPAN_LIT("grpc");
 	default:
 		break;
 	}
-	if (key->reserved == KEY_OVERFLOW)
-		return label == LABEL_ERROR || label == LABEL_RPC_ERROR ? SPAN_LIT("")
-									: SPAN_LIT("_OTHER");
+	if (key->reserved == KEY_OVERFLOW) {
+		bool absent = label == LABEL_ERROR || label == LABEL_RPC_ERROR ||
+			      (label == LABEL_ROUTE && !m->routes);
+
+		return absent ? SPAN_LIT("") : SPAN_LIT("_OTHER");
+	}
 	switch (label) {
 	case LABEL_PROTOCOL:
 		return span_str(protocol_names[key->protocol]);
@@ -191,6 +211,9 @@ static struct span label_value(const struct metrics *m, const struct metric_key 
 		return metric_names_text(&m->names, key->name);
 	case LABEL_PORT:
 		return number(text, key->port);
+	case LABEL_ROUTE:
+		return span_str(key->detail ? routes_template(m->routes, (uint16_t)key->detail)
+					    : "");
 	case LABEL_ERROR:
 		if (key->error == ERROR_STATUS)
 			return number(text, key->status);
@@ -204,6 +227,14 @@ static struct span label_value(const struct metrics *m, const struct metric_key 
 		if (key->error == ERROR_STATUS)
 			return span_str(rpc_status_names[key->status]);
 		return span_str(error_type_names[key->error]);
+	case LABEL_OLD_SERVICE:
+	case LABEL_OLD_METHOD:
+		return half_of(metric_names_text(&m->names, key->detail),
+			       label == LABEL_OLD_METHOD);
+	case LABEL_OLD_STATUS:
+		if (key->status == RPC_STATUS_MISSING)
+			return SPAN_LIT("missing");
+		return SPAN(text, (size_t)snprintf(text, 16, "%u", key->status));
 	case LABEL_TLS_VERSION:
 		return span_str(tls_version_names[key->version]);
 	default:
@@ -379,6 +410,11 @@ static void out_facts(struct out *o, struct metrics *m, const struct metrics_pro
 		  p->observers_off, false },
 		{ "sluice_loop_rounds_total", "counter", "Times that event loops went round.",
 		  p->rounds, false },
+		{ "sluice_samples_limit", "gauge",
+		  "Lines of series that there may be before _OTHER takes the rest.", m->samples_max,
+		  false },
+		{ "sluice_samples_used", "gauge", "Lines of series that there are.",
+		  atomic_load_explicit(&m->samples, memory_order_relaxed), false },
 		{ "process_cpu_seconds_total", "counter", "User and system time of the worker.",
 		  self.cpu_ns, true },
 		{ "process_resident_memory_bytes", "gauge",
@@ -406,6 +442,25 @@ static void out_facts(struct out *o, struct metrics *m, const struct metrics_pro
 			out_seconds(o, facts[i].value);
 		else
 			out_u64(o, facts[i].value);
+		out_str(o, "\n");
+	}
+}
+
+/* How near the bounds on names are. */
+static void out_names(struct out *o, struct metrics *m, bool limit, char *joined)
+{
+	const char *name = limit ? "sluice_names_limit" : "sluice_names_used";
+	struct labels own;
+
+	out_header(o, name, "gauge",
+		   limit ? "Distinct names in labels at most." : "Distinct names in labels.");
+	for (int kind = 0; kind < METRIC_NAME_KIND_COUNT; kind++) {
+		own.len = 0;
+		labels_add(&own, "kind", span_str(metric_name_kinds[kind]));
+		out_sample(o, name, "", join(m, &own, joined), NULL);
+		out_u64(o,
+			limit ? m->names.max[kind]
+			      : atomic_load_explicit(&m->names.used[kind], memory_order_relaxed));
 		out_str(o, "\n");
 	}
 }
@@ -450,6 +505,8 @@ int metrics_text(struct metrics *m, const struct metrics_process *process,
 	for (int metric = 0; metric < METRIC_COUNT; metric++)
 		out_metric(o, m, (enum metric)metric, joined);
 	out_infos(o, m, joined);
+	out_names(o, m, true, joined);
+	out_names(o, m, false, joined);
 	out_facts(o, m, process, joined);
 	out_flush(o);
 	return o->rc;

@@ -4,6 +4,7 @@
 
 #include "log.h"
 #include "parse.h"
+#include "protocol.h"
 
 static int read_port(void *field, struct span value, struct err *e)
 {
@@ -90,6 +91,16 @@ static int read_target(void *field, struct span value, struct err *e)
 	return target_parse(value, field, e);
 }
 
+static int read_route(void *field, struct span value, struct err *e)
+{
+	return routes_add(field, value, e);
+}
+
+static int read_semconv(void *field, struct span value, struct err *e)
+{
+	return parse_word(value, semconv_names, SEMCONV_COUNT, field, e);
+}
+
 /* Which they are is for the rules; here it matters that there are any. */
 static int read_interfaces(void *field, struct span value, struct err *e)
 {
@@ -172,6 +183,14 @@ static const struct option rows[] = {
 	  "forbid the system calls that serving does not take (seccomp), and reading the worker's "
 	  "memory; off, to trace it or to have core files",
 	  OPTION_VALUE, .parse = read_bool, FIELD(sandbox) },
+	{ "route", "TEMPLATES", NULL,
+	  "paths that http_route tells apart: segments, {name} for any one of them, at the end "
+	  "{name...} for all the rest; without them no path is a label",
+	  OPTION_LIST, .parse = read_route, FIELD(routes) },
+	{ "semconv", "otel|beyla|dup", "otel",
+	  "names of gRPC metrics: OpenTelemetry's stable ones, the older ones that dashboards made "
+	  "for Beyla and OBI ask for, or both",
+	  OPTION_VALUE, .parse = read_semconv, FIELD(semconv) },
 	{ "log-level", "LEVEL", "info", "least urgent lines to print: error, warn, info, debug",
 	  OPTION_VALUE, .parse = read_log_level, FIELD(log_level) },
 	{ "config", "FILE", NULL,
@@ -206,6 +225,11 @@ void proxy_config_init(struct proxy_config *c)
 		.keepalive_count = 127,
 		.log_level = LOG_INFO,
 	};
+}
+
+void proxy_config_fini(struct proxy_config *c)
+{
+	routes_free(take_ptr(&c->routes));
 }
 
 /* Whether @port is one of @count from @first on. */

@@ -2,6 +2,8 @@
 /* From what a flow did to the metrics: see record.h. */
 #include "record.h"
 
+#include "http1_parse.h"
+
 static struct metric_key key_of(const struct record *r, enum metric metric)
 {
 	return (struct metric_key){
@@ -19,6 +21,18 @@ static struct metric_value *value_of(struct record *r, const struct metric_key *
 static void observe(struct record *r, const struct metric_key *key, uint64_t value)
 {
 	metric_observe(metrics_histogram(r->recorder->shard, key), value);
+}
+
+/* The same, of a request that came to its end at @now; @trace is none where it is not sampled. */
+static void observe_request(struct record *r, const struct metric_key *key, uint64_t value,
+			    const struct trace *trace, uint64_t now)
+{
+	struct metrics_shard *shard = r->recorder->shard;
+	struct metric_histogram *h = metrics_histogram(shard, key);
+
+	metric_observe(h, value);
+	if (unlikely(trace_is_some(trace)))
+		metric_exemplar(shard, h, value, trace, now);
 }
 
 /* The name of the destination's address. */
@@ -100,6 +114,17 @@ void record_fin(struct record *r, enum way way)
 	envoy_fin(&r->envoy, way);
 }
 
+void record_tcp(struct record *r, uint32_t rtt_us, uint32_t retransmits)
+{
+	struct metric_key key = key_of(r, METRIC_TCP_RETRANSMITS);
+
+	key.name = server_name(r);
+	metric_add(value_of(r, &key), retransmits);
+	key.metric = METRIC_TCP_RTT;
+	if (rtt_us)
+		observe(r, &key, 1000ull * rtt_us);
+}
+
 void record_close(struct record *r, enum outcome outcome, uint64_t now)
 {
 	struct metric_key key = key_of(r, METRIC_CONNECTIONS_CLOSED);
@@ -141,6 +166,14 @@ static void on_calling(void *ctx, int change)
 	envoy_active(r->recorder->envoy, &r->envoy, true, change);
 }
 
+static uint16_t on_route(void *ctx, struct span target)
+{
+	const struct record *r = ctx;
+	const struct routes *routes = r->recorder->routes;
+
+	return routes ? routes_match(routes, http1_target_path(target)) : 0;
+}
+
 /*
  * OpenTelemetry's rule for error.type: a server's fault is 5xx, for a client every 4xx is one
  * too; what never was answered says why.
@@ -172,7 +205,8 @@ static void on_exchange(void *ctx, const struct http_exchange *x)
 	key.status = x->status;
 	key.error = (uint8_t)error_of(r, x);
 	key.name = inbound ? METRIC_NAME_NONE : server_name(r);
-	observe(r, &key, x->ended - x->started);
+	key.detail = x->route;
+	observe_request(r, &key, x->ended - x->started, &x->trace, x->ended);
 
 	key = key_of(r,
 		     inbound ? METRIC_HTTP_SERVER_REQUEST_BODY : METRIC_HTTP_CLIENT_REQUEST_BODY);
@@ -199,6 +233,22 @@ static bool is_fault(const struct record *r, enum rpc_status status)
 	return r->direction == DIRECTION_INBOUND ? faults >> status & 1 : status != RPC_OK;
 }
 
+/* By the names that are asked for. */
+static void observe_call(struct record *r, struct metric_key key, const struct rpc_call *c)
+{
+	uint8_t semconv = r->recorder->semconv;
+	uint64_t duration = c->ended - c->started;
+
+	if (semconv != SEMCONV_BEYLA)
+		observe_request(r, &key, duration, &c->trace, c->ended);
+	if (semconv == SEMCONV_OTEL)
+		return;
+	key.metric =
+		r->direction == DIRECTION_INBOUND ? METRIC_RPC_SERVER_OLD : METRIC_RPC_CLIENT_OLD;
+	key.error = ERROR_NONE;
+	observe_request(r, &key, duration, &c->trace, c->ended);
+}
+
 static void on_call(void *ctx, const struct rpc_call *c)
 {
 	struct record *r = ctx;
@@ -219,7 +269,7 @@ static void on_call(void *ctx, const struct rpc_call *c)
 	if (c->error == ERROR_NONE && is_fault(r, c->status))
 		key.error = ERROR_STATUS;
 	key.detail = method;
-	observe(r, &key, c->ended - c->started);
+	observe_call(r, key, c);
 	for (unsigned way = 0; way < WAY_COUNT; way++) {
 		key = (struct metric_key){
 			.metric = METRIC_RPC_MESSAGES,
@@ -266,6 +316,7 @@ const struct observer_sink record_sink = {
 	.protocol = on_protocol,
 	.active = on_active,
 	.calling = on_calling,
+	.route = on_route,
 	.exchange = on_exchange,
 	.call = on_call,
 	.tls = on_tls,

@@ -130,7 +130,10 @@ int thread_init(struct thread *t, struct thread_shared *shared, unsigned index,
 
 	*t = (struct thread){
 		.shared = shared,
-		.recorder = { .shard = shard, .envoy = &shared->envoy[index] },
+		.recorder = { .shard = shard,
+			      .envoy = &shared->envoy[index],
+			      .routes = shared->routes,
+			      .semconv = shared->semconv },
 		.index = index,
 		.phase = PHASE_SERVING,
 		.pipes = { .limit = shared->quota->pipes },

@@ -434,6 +434,7 @@ static int init(struct worker *w, int stop_fd, struct err *e)
 		},
 		.service_name = c->service_name,
 		.service_namespace = c->service_namespace,
+		.routes = c->routes,
 	};
 	struct timespec now;
 	int rc;
@@ -464,6 +465,8 @@ int worker_run(struct pod *pod, const struct proxy_config *config, struct vitals
 			.pod = pod,
 			.quota = &w.quota,
 			.observers_off = &vitals->observers_off,
+			.semconv = (uint8_t)config->semconv,
+			.routes = config->routes,
 			.idle_ms = config->beat_ms / 2,
 			.phase = PHASE_SERVING,
 			.armed = -1,

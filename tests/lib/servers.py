@@ -34,6 +34,12 @@ http {{
 """
 
 
+def listens(netns, port):
+    """Whether somebody there takes connections."""
+    with netns.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0
+
+
 class Nginx(Process):
     """nginx in a namespace with a directory of its own; `root` is what it serves."""
 

@@ -26,8 +26,8 @@ static void put(struct block *b, const char *hex)
 }
 
 static const char *const names[HPACK_NAME_COUNT] = {
-	"other",	"method", "status",    "content-type", "grpc-status",
-	"grpc-timeout", "path",	  "authority", "host",
+	"other",	"method", "status", "content-type", "grpc-status",
+	"grpc-timeout", "trace",  "path",   "authority",    "host",
 };
 
 /* Appends what a field says: "name number 'text' size". */
@@ -353,6 +353,30 @@ static void test_huffman(void **state)
 	}
 }
 
+/* A literal gives the trace; a table keeps its size, and nothing of it. */
+static void test_trace(void **state)
+{
+	static const char name[] = "\x40\x0btraceparent\x37"
+				   "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+	struct span piece = SPAN(name, sizeof(name) - 1);
+	struct hpack_field f;
+	struct hpack h;
+
+	(void)state;
+	hpack_init(&h);
+	assert_int_equal(hpack_next(&h, &piece, &f), HPACK_FIELD);
+	assert_int_equal(f.name, HPACK_NAME_TRACE);
+	assert_true(trace_is_some(&f.trace));
+	assert_int_equal(f.trace.span_id[7], 0xb7);
+	assert_int_equal(h.table.size, 11 + 55 + 32);
+	assert_int_equal(h.table.text_count, 0);
+	piece = SPAN_LIT("\xbe");
+	assert_int_equal(hpack_next(&h, &piece, &f), HPACK_FIELD);
+	assert_int_equal(f.name, HPACK_NAME_TRACE);
+	assert_false(trace_is_some(&f.trace));
+	hpack_fini(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -360,6 +384,7 @@ int main(void)
 		cmocka_unit_test(test_values),	 cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_ceiling),	 cmocka_unit_test(test_texts),
 		cmocka_unit_test(test_long),	 cmocka_unit_test(test_huffman),
+		cmocka_unit_test(test_trace),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

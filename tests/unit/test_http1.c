@@ -317,6 +317,101 @@ static void test_long_heads(void **state)
 	}
 }
 
+/* What a request's head says of its trace, and whether it is taken. */
+static void test_traces(void **state)
+{
+	static const struct {
+		const char *fields;
+		bool some;
+	} rows[] = {
+		{ "traceparent: " TRACE_SAMPLED "\r\n", true },
+		{ "TraceParent:" TRACE_SAMPLED "\r\n", true },
+		{ "traceparent: " TRACE_NOT "\r\n", false },
+		{ "traceparent: " TRACE_SAMPLED "x\r\n", false },
+		{ "tracestate: " TRACE_SAMPLED "\r\n", false },
+		{ "traceparent: " TRACE_SAMPLED "\r\ntraceparent: " TRACE_SAMPLED "\r\n", false },
+		{ "traceparent: " TRACE_NOT "\r\ntraceparent: " TRACE_SAMPLED "\r\n", false },
+		{ "", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char head[512];
+		int len = snprintf(head, sizeof(head), "GET / HTTP/1.1\r\nHost: h\r\n%s\r\n",
+				   rows[i].fields);
+
+		for (size_t piece = 1; piece < 80; piece += 6) {
+			struct events v = { 0 };
+			struct observer o;
+
+			observer_init(&o, &events_sink, &v, false);
+			/* The next request of the connection has a trace of its own, or none. */
+			for (int again = 0; again < 2; again++) {
+				struct span bytes = SPAN(head, (size_t)len);
+
+				if (again)
+					bytes = SPAN_LIT("GET / HTTP/1.1\r\n\r\n");
+				events_feed(&o, WAY_TO_SERVER, bytes, piece, false, 1);
+				events_feed(&o, WAY_TO_CLIENT,
+					    SPAN_LIT("HTTP/1.1 204 x\r\ntraceparent: " TRACE_SAMPLED
+						     "\r\n\r\n"),
+					    piece, false, 1);
+				if (trace_is_some(&v.last.trace) != (rows[i].some && !again))
+					fail_msg("%s, request %d", rows[i].fields, again + 1);
+			}
+			observer_fini(&o, 1);
+			events_fini(&v);
+		}
+	}
+}
+
+/* A pipelined request's trace is not taken, least of all for the one before it. */
+static void test_trace_of_a_pipeline(void **state)
+{
+	struct events v = { 0 };
+	struct observer o;
+
+	(void)state;
+	observer_init(&o, &events_sink, &v, false);
+	events_feed(&o, WAY_TO_SERVER,
+		    SPAN_LIT("GET / HTTP/1.1\r\n\r\n"
+			     "GET / HTTP/1.1\r\ntraceparent: " TRACE_SAMPLED "\r\n\r\n"),
+		    SIZE_MAX, false, 1);
+	for (int i = 0; i < 2; i++) {
+		events_feed(&o, WAY_TO_CLIENT, SPAN_LIT("HTTP/1.1 204 x\r\n\r\n"), SIZE_MAX, false,
+			    1);
+		assert_false(trace_is_some(&v.last.trace));
+	}
+	observer_fini(&o, 1);
+	events_fini(&v);
+}
+
+/* The sink sees each request's target, whole or its beginning. */
+static void test_routes(void **state)
+{
+	static const struct {
+		const char *line;
+		unsigned len;
+	} rows[] = {
+		{ "GET /a/b?c HTTP/1.1\r\n\r\n", 6 },
+		{ "GET http://h/a HTTP/1.1\r\n\r\n", 10 },
+		{ "OPTIONS * HTTP/1.1\r\n\r\n", 1 },
+		{ "CONNECT h:80 HTTP/1.1\r\n\r\n", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct events v = { 0 };
+		struct observer o;
+
+		observer_init(&o, &events_sink, &v, false);
+		events_feed(&o, WAY_TO_SERVER, span_str(rows[i].line), 5, false, 1);
+		observer_fini(&o, 1);
+		assert_int_equal(v.last.route, rows[i].len);
+		events_fini(&v);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -325,7 +420,8 @@ int main(void)
 		cmocka_unit_test(test_times),	      cmocka_unit_test(test_time_of_kept_bytes),
 		cmocka_unit_test(test_skip_amounts),  cmocka_unit_test(test_off),
 		cmocka_unit_test(test_deep_pipeline), cmocka_unit_test(test_long_lines),
-		cmocka_unit_test(test_long_heads),
+		cmocka_unit_test(test_long_heads),    cmocka_unit_test(test_traces),
+		cmocka_unit_test(test_routes),	      cmocka_unit_test(test_trace_of_a_pipeline),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

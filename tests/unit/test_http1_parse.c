@@ -126,6 +126,26 @@ static void test_hosts(void **state)
 	}
 }
 
+static void test_paths(void **state)
+{
+	static const struct {
+		const char *target, *path;
+	} rows[] = {
+		{ "/", "/" },	     { "/a/b?c/d?e", "/a/b" }, { "/?", "/" },
+		{ "//a", "//a" },    { "/%61?x", "/%61" },     { "http://h:80/a?b", "/a" },
+		{ "HTTP://h", "/" }, { "http://h?q", "/" },    { "/x?u=http://h/y", "/x" },
+		{ "*", "" },	     { "h:80", "" },	       { "", "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct span path = http1_target_path(span_str(rows[i].target));
+
+		if (!span_eq(path, span_str(rows[i].path)))
+			fail_msg("'%s': '%.*s'", rows[i].target, SPAN_FMT(path));
+	}
+}
+
 static void test_fields(void **state)
 {
 	struct span value;
@@ -136,6 +156,7 @@ static void test_fields(void **state)
 	assert_true(span_eq(value, SPAN_LIT("5")));
 	assert_int_equal(http1_parse_field(SPAN_LIT("Transfer-Encoding \t:x"), &value),
 			 HTTP1_FIELD_CODING);
+	assert_int_equal(http1_parse_field(SPAN_LIT("TRACEPARENT: x"), &value), HTTP1_FIELD_TRACE);
 	assert_int_equal(http1_parse_field(SPAN_LIT("host:"), &value), HTTP1_FIELD_HOST);
 	assert_int_equal(value.len, 0);
 	assert_int_equal(http1_parse_field(SPAN_LIT("\tx"), &value), HTTP1_FIELD_FOLD);
@@ -167,9 +188,9 @@ static void test_early_refusal(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_numbers),	      cmocka_unit_test(test_status),
-		cmocka_unit_test(test_hosts),	      cmocka_unit_test(test_fields),
-		cmocka_unit_test(test_early_refusal),
+		cmocka_unit_test(test_numbers), cmocka_unit_test(test_status),
+		cmocka_unit_test(test_hosts),	cmocka_unit_test(test_fields),
+		cmocka_unit_test(test_paths),	cmocka_unit_test(test_early_refusal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -444,13 +444,59 @@ static void test_floods(void **state)
 	assert_false(flood(BEGIN, "> H 1 -n\n> C 1 -n\n> C 1\n", 2000, "header_too_large"));
 }
 
+#define TRACED	  "> H 1 -e :method=GET :path=/a/b traceparent=" TRACE_SAMPLED "\n"
+#define CALLED	  "> H 1 -e :path=/p.S/M content-type=application/grpc traceparent=" TRACE_SAMPLED "\n"
+#define GRPC_DONE "< H 1 -e :status=200 content-type=application/grpc grpc-status=0\n"
+
+/* A request's trace and route belong to its stream; a call has a trace alone. */
+static void test_traces_and_routes(void **state)
+{
+	struct events v = { 0 };
+	struct observer o;
+
+	(void)state;
+	observer_init(&o, &events_sink, &v, false);
+	at(&o, 1, BEGIN TRACED "> H 3 -e :method=GET :path=/ traceparent=" TRACE_NOT "\n");
+	at(&o, 1, "< H 3 -e :status=200 traceparent=" TRACE_SAMPLED "\n");
+	assert_false(trace_is_some(&v.last.trace));
+	assert_int_equal(v.last.route, 1);
+	at(&o, 1, OK);
+	assert_true(trace_is_some(&v.last.trace));
+	assert_int_equal(v.last.trace.trace_id[0], 0x4b);
+	assert_int_equal(v.last.route, 4);
+	observer_fini(&o, 1);
+	events_fini(&v);
+
+	observer_init(&o, &events_sink, &v, false);
+	at(&o, 1, BEGIN CALLED GRPC_DONE);
+	assert_true(trace_is_some(&v.last_call.trace));
+	observer_fini(&o, 1);
+	events_fini(&v);
+
+	/* Over an upgrade. */
+	observer_init(&o, &events_sink, &v, false);
+	at(&o, 1,
+	   "> @ GET /abc HTTP/1.1|Connection: Upgrade|Upgrade: h2c|HTTP2-Settings: AAMA|"
+	   "traceparent: " TRACE_SAMPLED "||\n" SWITCHED "< S\n" OK);
+	assert_int_equal(v.last.version, HTTP_VERSION_2);
+	assert_true(trace_is_some(&v.last.trace));
+	assert_int_equal(v.last.route, 4);
+	observer_fini(&o, 1);
+	events_fini(&v);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cases),	 cmocka_unit_test(test_times),
-		cmocka_unit_test(test_deadline), cmocka_unit_test(test_rapid_reset),
-		cmocka_unit_test(test_streams),	 cmocka_unit_test(test_far_apart),
-		cmocka_unit_test(test_floods),	 cmocka_unit_test(test_idle_memory),
+		cmocka_unit_test(test_cases),
+		cmocka_unit_test(test_times),
+		cmocka_unit_test(test_deadline),
+		cmocka_unit_test(test_rapid_reset),
+		cmocka_unit_test(test_streams),
+		cmocka_unit_test(test_far_apart),
+		cmocka_unit_test(test_floods),
+		cmocka_unit_test(test_idle_memory),
+		cmocka_unit_test(test_traces_and_routes),
 		cmocka_unit_test(test_ends),
 	};
 

@@ -20,6 +20,8 @@ static const struct metrics_process process = {
 	.start_time_ns = 1700000000050000000,
 };
 
+static struct routes *routes;
+
 static struct metrics *fresh(const char *service, const char *space)
 {
 	struct metrics_config config = {
@@ -27,6 +29,7 @@ static struct metrics *fresh(const char *service, const char *space)
 		.max_names = { 10, 10, 10, 10, 10 },
 		.service_name = service,
 		.service_namespace = space,
+		.routes = routes,
 	};
 	struct metrics *m = metrics_new(&config, NULL);
 
@@ -146,6 +149,38 @@ static const struct {
 	  "web.test|no method",
 	  "rpc_client_call_duration_seconds_count{rpc_system_name=\"grpc\",rpc_method=\"_OTHER\","
 	  "server_address=\"web.test\",server_port=\"80\",error_type=\"missing\"}" },
+	{ { .metric = METRIC_HTTP_SERVER_REQUEST_DURATION,
+	    .method = HTTP_METHOD_GET,
+	    .status = 200,
+	    .version = HTTP_VERSION_2,
+	    .port = 80,
+	    .detail = 2 },
+	  NULL,
+	  "http_server_request_duration_seconds_count{http_request_method=\"GET\","
+	  "http_response_status_code=\"200\",url_scheme=\"http\",network_protocol_version=\"2\","
+	  "server_port=\"80\",http_route=\"/b/{id}\"}" },
+	{ { .metric = METRIC_TCP_RTT, .direction = DIRECTION_OUTBOUND, .port = 80 },
+	  "web.test",
+	  "sluice_tcp_rtt_seconds_count{direction=\"outbound\",server_address=\"web.test\","
+	  "server_port=\"80\"}" },
+	{ { .metric = METRIC_TCP_RETRANSMITS, .direction = DIRECTION_INBOUND, .port = 80 },
+	  "10.0.0.1",
+	  "sluice_tcp_retransmits_total{direction=\"inbound\",server_address=\"10.0.0.1\","
+	  "server_port=\"80\"}" },
+	{ { .metric = METRIC_RPC_SERVER_OLD, .status = RPC_UNAVAILABLE, .port = 80 },
+	  "|p.S/Mx",
+	  "rpc_server_duration_seconds_count{rpc_system=\"grpc\",rpc_service=\"p.S\","
+	  "rpc_method=\"Mx\",rpc_grpc_status_code=\"14\",server_port=\"80\"}" },
+	{ { .metric = METRIC_RPC_CLIENT_OLD, .status = RPC_OK, .port = 80 },
+	  "web.test|p.S/M",
+	  "rpc_client_duration_seconds_count{rpc_system=\"grpc\",rpc_service=\"p.S\","
+	  "rpc_method=\"M\",rpc_grpc_status_code=\"0\",server_address=\"web.test\","
+	  "server_port=\"80\"}" },
+	{ { .metric = METRIC_RPC_CLIENT_OLD, .status = RPC_STATUS_MISSING, .port = 80 },
+	  "web.test|no method",
+	  "rpc_client_duration_seconds_count{rpc_system=\"grpc\",rpc_service=\"_OTHER\","
+	  "rpc_method=\"_OTHER\",rpc_grpc_status_code=\"missing\",server_address=\"web.test\","
+	  "server_port=\"80\"}" },
 	{ { .metric = METRIC_RPC_MESSAGES, .direction = DIRECTION_INBOUND, .way = WAY_TO_CLIENT },
 	  "|p.S/M",
 	  "sluice_rpc_messages_total{direction=\"inbound\",way=\"to_client\",rpc_method=\"p.S/"
@@ -164,12 +199,16 @@ static const struct {
 
 static void test_labels(void **state)
 {
-	struct metrics *m = fresh(NULL, "");
-	struct metrics_shard *s = metrics_shard_new(m, NULL);
+	struct metrics *m;
+	struct metrics_shard *s;
 	struct exposition x;
 	uint32_t seen = 0;
 
 	(void)state;
+	assert_int_equal(routes_add(&routes, SPAN_LIT("/a"), NULL), 0);
+	assert_int_equal(routes_add(&routes, SPAN_LIT("/b/{id}"), NULL), 0);
+	m = fresh(NULL, "");
+	s = metrics_shard_new(m, NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct metric_key key = rows[i].key;
 
@@ -183,7 +222,8 @@ static void test_labels(void **state)
 				name.len = (size_t)(bar - rows[i].name);
 			}
 			key.name = metrics_name(s, name, METRIC_NAME_HOST);
-			key.detail = metrics_name(s, detail, METRIC_NAME_METHOD);
+			if (bar)
+				key.detail = metrics_name(s, detail, METRIC_NAME_METHOD);
 		}
 		if (strstr(rows[i].series, "_count{"))
 			metric_observe(metrics_histogram(s, &key), 12345);
@@ -201,6 +241,7 @@ static void test_labels(void **state)
 	assert_null(strstr(x.text, "target_info"));
 	exposition_fini(&x);
 	metrics_free(m);
+	routes_free(take_ptr(&routes));
 }
 
 static void test_buckets(void **state)

@@ -11,7 +11,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 
 from lib.proc import Process, wait_until
-from lib.servers import Server
+from lib.servers import Server, listens
 from lib.sluice import sanitized
 
 PEER = Path(__file__).parent.parent / "lib" / "grpc_peer.py"
@@ -21,11 +21,6 @@ METHOD = "test.v1.Peer/"
 def target(side, family, port):
     address = side.address[family]
     return f"[{address}]:{port}" if family == 6 else f"{address}:{port}"
-
-
-def listens(netns, port):
-    with netns.socket() as s:
-        return s.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture

@@ -37,6 +37,13 @@ FAMILIES = {
     "sluice_connection_duration_seconds": (
         "histogram", {"direction", "server_port", "protocol", "outcome"}, {"server_address"}),
     "sluice_connect_duration_seconds": ("histogram", {"direction", "server_port"}, None),
+    "sluice_tcp_rtt_seconds": ("histogram", {"direction", "server_address", "server_port"}, set()),
+    "sluice_tcp_retransmits_total": ("counter", {"direction", "server_address", "server_port"},
+                                     set()),
+    "sluice_samples_limit": ("gauge", set(), set()),
+    "sluice_samples_used": ("gauge", set(), set()),
+    "sluice_names_limit": ("gauge", {"kind"}, set()),
+    "sluice_names_used": ("gauge", {"kind"}, set()),
     "sluice_bytes_total": ("counter", {"direction", "way", "protocol", "server_port"}, set()),
     "sluice_build_info": ("gauge", {"version"}, None),
     "process_start_time_seconds": ("gauge", set(), set()),
