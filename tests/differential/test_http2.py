@@ -2,12 +2,9 @@
 """Random conversations of two python3-h2 endpoints, cut at random: what our observer tells of them
 must be what the reference (hyperframe and hpack) tells. DIFFERENTIAL_SEED=N replays a run,
 DIFFERENTIAL_FLOWS=N sets its length."""
-import json
 import os
 import random
 import struct
-import subprocess
-from pathlib import Path
 
 import h2.config
 import h2.connection
@@ -16,10 +13,10 @@ import h2.exceptions
 import h2.settings
 import pytest
 
+from differential.flows import key_of, recording, seeded, told_by_us
 from differential.reference import Reference, TO_CLIENT, TO_SERVER
 
 FLOWS = int(os.environ.get("DIFFERENTIAL_FLOWS", "150"))
-BUILD = Path(os.environ.get("SLUICE_BUILD", "build"))
 CODES = (0, 1, 2, 5, 7, 8, 8, 8, 11)
 
 
@@ -234,43 +231,11 @@ def flow(rng):
     return segments, now, reference
 
 
-def recording(flows):
-    out, ended = b"", 0
-    for segments, now, _ in flows:
-        out += struct.pack(">BQI", 4, ended, 0)
-        for kind, time, data in segments:
-            out += struct.pack(">BQI", kind, time, len(data)) + data
-        ended = now
-    return out + struct.pack(">BQI", 4, ended, 0)
-
-
-def key_of(event):
-    return json.dumps(event, sort_keys=True)
-
-
-def told_by_us(data):
-    run = subprocess.run([BUILD / "differential" / "replay"], input=data, capture_output=True,
-                         timeout=120, check=False)
-    assert run.returncode == 0, run.stderr.decode()
-    flows, events = [], []
-    for line in run.stdout.splitlines():
-        event = json.loads(line)
-        if event["event"] == "end":
-            assert event["active"] == 0
-            flows.append(events)
-            events = []
-        else:
-            events.append(event)
-    return flows
-
-
 def test_h2_endpoints(record_property):
-    seed = int(os.environ.get("DIFFERENTIAL_SEED", random.randrange(2**32)))
-    print(f"seed: DIFFERENTIAL_SEED={seed}")
-    record_property("seed", seed)
+    seed = seeded(record_property)
     rng = random.Random(seed)
     flows = [flow(rng) for _ in range(FLOWS)]
-    ours = told_by_us(recording(flows))
+    ours = told_by_us(recording([(segments, now) for segments, now, _ in flows]))
     told = 0
     # The last flow is the empty one that ends the one before it.
     assert len(ours) == len(flows) + 1
