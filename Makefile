@@ -40,8 +40,9 @@ sluice := backend backend_iptc backend_nft command_explain command_verify comman
 	nft_list nft_read nft_write nl_batch nl_socket owners plan plan_facts plan_json plan_nft \
 	plan_text privs privs_calls readback rtnl ruleset sock_destroy stage status status_print \
 	tproxy_route verify_net verify_pick verify_run watch xt_lock xtable
-proxy := admin admin_endpoints admin_http admin_request envoy_stats envoy_stats_text \
-	flow grpc heartbeat hpack hpack_huffman hpack_table http1 http1_line \
+proxy := admin admin_endpoints admin_flows admin_http admin_request \
+	envoy_stats envoy_stats_text \
+	flow flow_list grpc heartbeat hpack hpack_huffman hpack_table http1 http1_line \
 	http1_pair http1_parse http1_ring http2 http2_stream listener loop main metrics metrics_info \
 	metrics_names metrics_process metrics_text observer origdst parent pipes pod proxy_man \
 	proxy_options quota record relay routes sandbox sniff thread tls_hello trace \

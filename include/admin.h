@@ -18,6 +18,7 @@
 
 #include "envoy_stats.h"
 #include "error.h"
+#include "flow_list.h"
 #include "metrics.h"
 #include "vitals.h"
 
@@ -36,6 +37,7 @@ struct admin_config {
 	unsigned request_limit_ms; /* for its answer; 0: 10,000 */
 	unsigned idle_limit_ms;	   /* for a kept connection's next request; 0: 120,000 */
 	struct metrics *metrics;   /* borrowed */
+	struct flow_list *flows;   /* borrowed */
 	/* NULL when ready, else why not in one word or a few ("starting", "draining"). */
 	const char *(*not_ready)(void *ctx);
 	/* Fills in what a scrape tells of the process. */

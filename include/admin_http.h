@@ -17,6 +17,16 @@ struct admin_reply {
 	unsigned status;
 	const char *type;   /* Content-Type; lives longer than the answer */
 	const char *fields; /* more lines of the header, each with its CRLF, or NULL; likewise */
+	bool head_only;	    /* the content is not sent */
+	bool chunked;
+	/*
+	 * An answer of unknown length: appends a piece of the content when the one before is out.
+	 * 1: there may be more; 0: later, and an eventfd of the admin server tells when; -ENODATA:
+	 * that was the last piece; another negative errno: the connection is given up.
+	 */
+	int (*more)(struct admin_reply *r);
+	void *source; /* more's own; owned */
+	void (*source_free)(void *source);
 };
 
 /* A path, who may ask for it with which methods, and its answer. */
@@ -36,6 +46,10 @@ struct admin_endpoint {
 extern const struct admin_endpoint admin_endpoints[];
 extern const size_t admin_endpoint_count;
 
+/* admin_flows.c */
+int admin_answer_flows(const struct admin_config *config, const struct admin_request *q,
+		       struct admin_reply *r);
+
 /* Appends to the content; @reply is a struct admin_reply. 0 or -ENOMEM. */
 int admin_reply_append(void *reply, struct span piece);
 
@@ -51,6 +65,12 @@ int admin_answer(const struct admin_config *config, bool local, struct span head
 
 /* A short answer of @status and its reason phrase; the connection ends with it. */
 int admin_refuse(unsigned status, struct admin_reply *out);
+
+/*
+ * The next piece of an answer that has `more`, after admin_answer() and when all before it is out.
+ * 1: there is some in data[], perhaps only the end; 0: not yet; or a negative errno.
+ */
+int admin_reply_more(struct admin_reply *r);
 
 void admin_reply_fini(struct admin_reply *r);
 

@@ -19,13 +19,14 @@ struct recorder {
 	uint8_t semconv;	     /* enum semconv */
 	struct addr last_address;
 	uint32_t last_address_name;
+	uint64_t last_id, id_step; /* flows are numbered in steps: no two threads' ids meet */
 };
 
 /* One flow's. */
 struct record {
 	struct recorder *recorder;
 	struct metric_value *bytes[WAY_COUNT]; /* NULL until the protocol is known */
-	uint64_t uncounted[WAY_COUNT];	       /* bytes seen before that */
+	uint64_t total[WAY_COUNT];	       /* bytes so far */
 	struct metric_value *active;
 	struct addr address; /* the destination */
 	uint16_t port;
@@ -34,6 +35,8 @@ struct record {
 	uint32_t host; /* name of the last Host, outbound; METRIC_NAME_NONE: none */
 	uint64_t opened;
 	struct envoy_flow envoy;
+	uint64_t id;	   /* no other flow of this worker has it */
+	uint32_t requests; /* that have ended, gRPC calls too; modulo 2^32 */
 };
 
 /* A flow to @address and @port began at @now (ns). */

@@ -10,10 +10,11 @@
 #define SLUICE_THREAD_H
 
 #include "flow.h"
-#include "quota.h"
+#include "flow_list.h"
 #include "loop.h"
 #include "pipes.h"
 #include "pod.h"
+#include "quota.h"
 #include "record.h"
 
 #include <pthread.h>
@@ -36,7 +37,9 @@ struct thread_shared {
 	struct envoy_stats *envoy;   /* one for each thread */
 	uint8_t semconv;	     /* enum semconv */
 	const struct routes *routes; /* NULL: none */
-	unsigned idle_ms;	     /* a thread goes round at least this often */
+	unsigned thread_count;
+	unsigned idle_ms; /* a thread goes round at least this often */
+	int listed;	  /* eventfd: a page of some thread's flows is there */
 	_Atomic int phase;
 	_Atomic uint32_t connections; /* of all threads */
 	_Atomic int armed;	      /* as the last beat showed; -1: none was sent yet */
@@ -74,6 +77,7 @@ struct thread {
 	uint64_t now; /* ns, of the event being handled */
 	char *buffer; /* FLOW_BUFFER bytes, of whoever is being handled */
 	struct pipe_pool pipes;
+	struct flow_lister lister;
 
 	_Atomic uint64_t rounds;
 };

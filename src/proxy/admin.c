@@ -25,6 +25,8 @@
 #define STALL_MS 1000u
 /* What an answer opens for itself: one file at a time (metrics_process.c). */
 #define FILES 1u
+/* In `polls`, before the listeners. */
+#define FIXED_POLLS 2u
 /* A request is a few hundred bytes, an answer is made in this thread's heap. */
 #define STACK_SIZE (256u << 10)
 
@@ -33,6 +35,7 @@ enum client_state {
 	CLIENT_IDLE,	/* no byte of the next request */
 	CLIENT_CLOSING, /* answered and shut down; what still comes is thrown away */
 	CLIENT_READING, /* a part of a request is in `head` */
+	CLIENT_WAITING, /* more of `reply` is to come; nothing is read */
 	CLIENT_WRITING, /* `reply` is on its way; nothing is read; closed only when it stalls */
 };
 
@@ -52,7 +55,7 @@ struct admin {
 	pthread_t thread;
 	int stop; /* eventfd */
 	struct client *clients;
-	struct pollfd *polls; /* stop, the listeners, the clients */
+	struct pollfd *polls; /* stop, the flows' eventfd, the listeners, the clients */
 	unsigned count, places;
 	int *spares; /* placeholders: with the clients' descriptors, places + FILES */
 	unsigned spare_count;
@@ -100,7 +103,7 @@ static void client_close(struct admin *a, struct client *c)
 	const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
 
 	/* Else the kernel would keep what a client does not take. */
-	if (c->state == CLIENT_WRITING)
+	if (c->state >= CLIENT_WAITING)
 		setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	reply_drop(a, c);
 	free(c->head);
@@ -178,11 +181,25 @@ static bool client_read(struct admin *a, struct client *c, uint64_t now)
 	return client_answer(a, c, now);
 }
 
+/* What there was of an answer in pieces is out. False: close. */
+static bool client_more(struct admin *a, struct client *c, uint64_t now)
+{
+	size_t had = c->reply.capacity;
+	int rc = admin_reply_more(&c->reply);
+
+	a->output += c->reply.capacity - had;
+	c->state = rc ? CLIENT_WRITING : CLIENT_WAITING;
+	c->since = now;
+	return rc >= 0;
+}
+
 /* The answer is out. False: close. */
 static bool client_answered(struct admin *a, struct client *c, uint64_t now)
 {
 	bool last = c->reply.close;
 
+	if (c->reply.more)
+		return client_more(a, c, now);
 	reply_drop(a, c);
 	if (last) {
 		/* Closing with input unread would reset, and take the answer away again. */
@@ -233,6 +250,8 @@ static bool client_step(struct admin *a, struct client *c, short events, uint64_
 		/* A short answer goes out at once, without another round. */
 		return client_read(a, c, now) &&
 		       (c->state != CLIENT_WRITING || client_write(a, c, now));
+	case CLIENT_WAITING:
+		return false; /* it hung up */
 	case CLIENT_WRITING:
 		return client_write(a, c, now);
 	case CLIENT_CLOSING:
@@ -243,7 +262,7 @@ static bool client_step(struct admin *a, struct client *c, short events, uint64_
 
 static bool gives_way(const struct client *c, uint64_t now)
 {
-	return c->state != CLIENT_WRITING || now >= c->since + STALL_MS;
+	return c->state < CLIENT_WAITING || now >= c->since + STALL_MS;
 }
 
 /* Who gives way to a client that comes, from loopback or not. NULL: nobody. */
@@ -364,6 +383,8 @@ static nfds_t poll_set(struct admin *a, uint64_t now)
 	nfds_t n = 0;
 
 	a->polls[n++] = (struct pollfd){ .fd = a->stop, .events = POLLIN };
+	a->polls[n++] = (struct pollfd){ .fd = a->config.flows ? a->config.flows->answered : -1,
+					 .events = POLLIN };
 	for (unsigned i = 0; i < a->config.listener_count; i++) {
 		/* poll() passes over a negative descriptor. */
 		int fd = accepting ? a->config.listeners[i] : -1;
@@ -372,17 +393,35 @@ static nfds_t poll_set(struct admin *a, uint64_t now)
 	}
 	for (unsigned i = 0; i < a->count; i++) {
 		const struct client *c = &a->clients[i];
-		short events = c->state == CLIENT_WRITING ? POLLOUT : POLLIN;
+		short events = c->state == CLIENT_WRITING   ? POLLOUT
+			       : c->state == CLIENT_WAITING ? 0
+							    : POLLIN;
 
 		a->polls[n++] = (struct pollfd){ .fd = c->fd, .events = events };
 	}
 	return n;
 }
 
+/* A thread has written down flows, for some of those who wait. */
+static void flows_listed(struct admin *a, uint64_t now)
+{
+	eventfd_t times;
+
+	/* #syscalls read */
+	if (eventfd_read(a->config.flows->answered, &times) < 0)
+		return;
+	for (unsigned i = a->count; i-- > 0;) {
+		struct client *c = &a->clients[i];
+
+		if (c->state == CLIENT_WAITING && !client_more(a, c, now))
+			client_close(a, c);
+	}
+}
+
 static void *admin_main(void *arg)
 {
 	struct admin *a = arg;
-	unsigned first = 1 + a->config.listener_count;
+	unsigned first = FIXED_POLLS + a->config.listener_count;
 
 	/* #syscalls prctl */
 	prctl(PR_SET_NAME, "admin");
@@ -403,7 +442,9 @@ static void *admin_main(void *arg)
 			if (!client_step(a, c, a->polls[first + i].revents, now))
 				client_close(a, c);
 		}
-		for (unsigned i = 1; i < first; i++) {
+		if (a->polls[1].revents)
+			flows_listed(a, now);
+		for (unsigned i = FIXED_POLLS; i < first; i++) {
 			if (a->polls[i].revents)
 				accept_one(a, a->polls[i].fd, now);
 		}
@@ -447,7 +488,7 @@ static int start_thread(struct admin *a)
 static bool reserve(struct admin *a)
 {
 	a->clients = calloc(a->places, sizeof(*a->clients));
-	a->polls = calloc(1 + ADMIN_LISTENERS + a->places, sizeof(*a->polls));
+	a->polls = calloc(FIXED_POLLS + ADMIN_LISTENERS + a->places, sizeof(*a->polls));
 	a->spares = calloc(a->places + FILES, sizeof(*a->spares));
 	if (!a->clients || !a->polls || !a->spares)
 		return false;

@@ -68,6 +68,7 @@ const struct admin_endpoint admin_endpoints[] = {
 	{ "/stats/prometheus", ADMIN_GET, ADMIN_ANYONE, answer_envoy },
 	{ "/ready", ADMIN_GET, ADMIN_ANYONE, answer_ready },
 	{ "/live", ADMIN_GET, ADMIN_ANYONE, answer_live },
+	{ "/flows", ADMIN_GET, ADMIN_LOCAL, admin_answer_flows },
 	{ "/drain", ADMIN_POST, ADMIN_ORDER, answer_drain },
 	{ "/quit", ADMIN_POST, ADMIN_ORDER, answer_quit },
 };

@@ -7,8 +7,20 @@
 /* Room for the answer's head, which is known when the content is. */
 #define HEAD_ROOM 1024u
 
+/* And for a chunk's (RFC 9112 sect. 7.1). */
+#define CHUNK_ROOM 16u
+
+static void source_drop(struct admin_reply *r)
+{
+	if (r->source)
+		r->source_free(r->source);
+	r->source = NULL;
+	r->more = NULL;
+}
+
 void admin_reply_fini(struct admin_reply *r)
 {
+	source_drop(r);
 	free(r->data);
 	*r = (struct admin_reply){ 0 };
 }
@@ -68,20 +80,60 @@ static const char *phrase(unsigned status)
 	}
 }
 
-/* Puts the head before the content; with @head_only the content goes. */
-static void finish(struct admin_reply *r, bool head_only)
+/* Puts the head before the content. */
+static void finish(struct admin_reply *r, bool http11)
 {
-	char head[HEAD_ROOM];
-	int n = snprintf(head, sizeof(head),
-			 "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
-			 "Cache-Control: no-store\r\n%s%s\r\n",
-			 r->status, phrase(r->status), r->type, r->end - HEAD_ROOM,
-			 r->fields ? r->fields : "", r->close ? "Connection: close\r\n" : "");
+	char head[HEAD_ROOM], length[64] = "";
+	int n;
 
+	r->chunked = r->more && http11;
+	/* Else the end of the connection is the content's. */
+	r->close |= r->more && !http11;
+	if (r->chunked)
+		snprintf(length, sizeof(length), "Transfer-Encoding: chunked\r\n");
+	else if (!r->more)
+		snprintf(length, sizeof(length), "Content-Length: %zu\r\n", r->end - HEAD_ROOM);
+	n = snprintf(head, sizeof(head),
+		     "HTTP/1.1 %u %s\r\nContent-Type: %s\r\n%sCache-Control: no-store\r\n%s%s\r\n",
+		     r->status, phrase(r->status), r->type, length, r->fields ? r->fields : "",
+		     r->close ? "Connection: close\r\n" : "");
 	r->start = HEAD_ROOM - (size_t)n;
 	memcpy(r->data + r->start, head, (size_t)n);
-	if (head_only)
+	if (r->head_only) {
 		r->end = HEAD_ROOM;
+		source_drop(r);
+	}
+}
+
+/* Makes a chunk of the piece that was appended, and ends the content with the last one. */
+static int frame(struct admin_reply *r, bool last)
+{
+	size_t len = r->end - r->start;
+	char size[CHUNK_ROOM];
+	int n = snprintf(size, sizeof(size), "%zx\r\n", len);
+
+	if (len) {
+		r->start -= (size_t)n;
+		memcpy(r->data + r->start, size, (size_t)n);
+		if (admin_reply_append(r, SPAN_LIT("\r\n")) < 0)
+			return -ENOMEM;
+	}
+	return last ? admin_reply_append(r, SPAN_LIT("0\r\n\r\n")) : 0;
+}
+
+int admin_reply_more(struct admin_reply *r)
+{
+	int rc;
+
+	r->start = r->end = CHUNK_ROOM;
+	rc = r->more(r);
+	if (rc == 0 || (rc < 0 && rc != -ENODATA))
+		return rc;
+	if (r->chunked && frame(r, rc == -ENODATA) < 0)
+		return -ENOMEM;
+	if (rc == -ENODATA)
+		source_drop(r);
+	return 1;
 }
 
 int admin_reply_line(struct admin_reply *r, unsigned status, const char *line)
@@ -146,13 +198,14 @@ int admin_answer(const struct admin_config *config, bool local, struct span head
 
 	q.local = local || config->open;
 	out->close = q.close;
+	out->head_only = known && q.method == HTTP_METHOD_HEAD;
 	if (rc == 0)
 		rc = known ? answer(config, &q, out)
 			   : admin_reply_line(out, 400, "not an HTTP/1 request");
 	if (rc < 0)
 		admin_reply_fini(out);
 	else
-		finish(out, known && q.method == HTTP_METHOD_HEAD);
+		finish(out, known && q.http11);
 	return rc;
 }
 
@@ -166,6 +219,6 @@ int admin_refuse(unsigned status, struct admin_reply *out)
 	if (rc < 0)
 		admin_reply_fini(out);
 	else
-		finish(out, false);
+		finish(out, true);
 	return rc;
 }

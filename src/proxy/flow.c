@@ -28,6 +28,7 @@ static void unlink_flow(struct flow *f)
 {
 	struct thread *t = f->thread;
 
+	flow_lister_skip(&t->lister, f);
 	if (f->next)
 		f->next->prev = f->prev;
 	if (f->prev)

@@ -67,6 +67,7 @@ void record_open(struct record *r, struct recorder *recorder, enum direction dir
 		.port = port,
 		.direction = (uint8_t)direction,
 		.opened = now,
+		.id = recorder->last_id += recorder->id_step,
 	};
 	envoy_open(recorder->envoy, &r->envoy, direction);
 	key = key_of(r, METRIC_CONNECTIONS_OPENED);
@@ -93,19 +94,19 @@ static void set_protocol(struct record *r, enum protocol protocol)
 	key.protocol = (uint8_t)protocol;
 	for (unsigned way = 0; way < WAY_COUNT; way++) {
 		key.way = (uint8_t)way;
+		/* The first time also what came before anybody knew. */
+		if (!r->bytes[way])
+			metric_add(value_of(r, &key), (int64_t)r->total[way]);
 		r->bytes[way] = value_of(r, &key);
-		metric_add(r->bytes[way], (int64_t)r->uncounted[way]);
-		r->uncounted[way] = 0;
 	}
 	envoy_protocol(r->recorder->envoy, &r->envoy, protocol);
 }
 
 void record_bytes(struct record *r, enum way way, size_t bytes)
 {
+	r->total[way] += bytes;
 	if (likely(r->bytes[way]))
 		metric_add(r->bytes[way], (int64_t)bytes);
-	else
-		r->uncounted[way] += bytes;
 	envoy_bytes(r->recorder->envoy, &r->envoy, way, bytes);
 }
 
@@ -193,6 +194,7 @@ static void on_exchange(void *ctx, const struct http_exchange *x)
 	bool inbound = r->direction == DIRECTION_INBOUND;
 	struct metric_key key = key_of(r, METRIC_HTTP_FIRST_BYTE);
 
+	r->requests++;
 	if (!inbound)
 		r->host = metrics_name(r->recorder->shard, x->host, METRIC_NAME_HOST);
 	if (x->first_byte)
@@ -258,6 +260,7 @@ static void on_call(void *ctx, const struct rpc_call *c)
 	struct metric_key key =
 		key_of(r, inbound ? METRIC_RPC_SERVER_DURATION : METRIC_RPC_CLIENT_DURATION);
 
+	r->requests++;
 	if (method == METRIC_NAME_NONE)
 		method = METRIC_NAME_OTHER;
 	if (!inbound) {

@@ -133,11 +133,14 @@ int thread_init(struct thread *t, struct thread_shared *shared, unsigned index,
 		.recorder = { .shard = shard,
 			      .envoy = &shared->envoy[index],
 			      .routes = shared->routes,
-			      .semconv = shared->semconv },
+			      .semconv = shared->semconv,
+			      .last_id = index,
+			      .id_step = shared->thread_count },
 		.index = index,
 		.phase = PHASE_SERVING,
 		.pipes = { .limit = shared->quota->pipes },
 		.spare_fd = -1,
+		.lister = { .source = { .fd = -1 } },
 	};
 	rc = loop_open(&t->loop, e);
 	if (rc < 0)
@@ -159,7 +162,9 @@ int thread_init(struct thread *t, struct thread_shared *shared, unsigned index,
 			.listener = listener,
 		};
 	}
-	rc = watch_acceptors(t);
+	rc = flow_lister_init(&t->lister, &t->loop, shared->listed);
+	if (rc == 0)
+		rc = watch_acceptors(t);
 	if (rc < 0) {
 		thread_fini(t);
 		return err_sys(e, rc, "cannot watch a listener");
@@ -189,6 +194,7 @@ void thread_fini(struct thread *t)
 	reset_all(t);
 	free_ended(t);
 	pipe_pool_fini(&t->pipes);
+	flow_lister_fini(&t->lister);
 	loop_close(&t->loop);
 	if (t->spare_fd >= 0)
 		close(t->spare_fd);

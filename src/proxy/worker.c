@@ -55,6 +55,7 @@ struct worker {
 	struct quota quota;
 	struct thread_shared shared;
 	struct thread *threads;
+	struct flow_list flows;
 	unsigned thread_count;
 	struct loop_source stop;
 	uint64_t *seen_rounds; /* of each thread, at the last beat */
@@ -339,6 +340,7 @@ static int start_admin(struct worker *w, struct err *e)
 		.order = take_order,
 		.open = w->config->admin_open,
 		.envoy = envoy_facts,
+		.flows = &w->flows,
 		.ctx = w,
 	};
 
@@ -445,7 +447,14 @@ static int init(struct worker *w, int stop_fd, struct err *e)
 	w->metrics = metrics_new(&metrics, e);
 	if (!w->metrics)
 		return e->code;
+	/* #syscalls eventfd2 */
+	w->shared.listed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (w->shared.listed < 0)
+		return err_sys(e, -errno, "cannot make an eventfd");
 	rc = start_threads(w, e);
+	w->flows = (struct flow_list){ .threads = w->threads,
+				       .thread_count = w->thread_count,
+				       .answered = w->shared.listed };
 	if (rc == 0)
 		rc = start_admin(w, e);
 	if (rc < 0)
@@ -468,6 +477,8 @@ int worker_run(struct pod *pod, const struct proxy_config *config, struct vitals
 			.semconv = (uint8_t)config->semconv,
 			.routes = config->routes,
 			.idle_ms = config->beat_ms / 2,
+			.thread_count = config->threads,
+			.listed = -1,
 			.phase = PHASE_SERVING,
 			.armed = -1,
 		},
@@ -484,6 +495,8 @@ int worker_run(struct pod *pod, const struct proxy_config *config, struct vitals
 		serve(&w);
 	admin_stop(w.admin);
 	end_threads(&w);
+	if (w.shared.listed >= 0)
+		close(w.shared.listed);
 	metrics_free(w.metrics);
 	return rc;
 }
