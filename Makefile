@@ -44,9 +44,9 @@ proxy := admin admin_endpoints admin_flows admin_http admin_request \
 	envoy_stats envoy_stats_text \
 	flow flow_list grpc heartbeat hpack hpack_huffman hpack_table http1 http1_line \
 	http1_pair http1_parse http1_ring http2 http2_stream listener loop main metrics metrics_info \
-	metrics_names metrics_process metrics_text observer origdst parent pipes pod proxy_man \
+	metrics_labels metrics_names metrics_process metrics_text observer origdst parent pipes pod proxy_man \
 	proxy_options quota record relay routes sandbox sniff thread tls_hello trace \
-	upstream worker
+	upstream worker writer
 # Unit test programs, by what they are linked with.
 unit-common := test_addr test_interval test_options test_parse test_protocol test_target
 unit-sluice := test_compare test_config test_decode_nft test_encode test_encode_xt test_explain \

@@ -111,9 +111,9 @@ struct config {
 	bool batch, live;     /* explain */
 	bool watch, repair;   /* check */
 
-	unsigned format;   /* enum plan_format */
-	unsigned output;   /* enum output_format */
-	const char *netns; /* PID or path; borrowed; NULL: the current one */
+	unsigned format;	 /* enum plan_format */
+	unsigned output;	 /* enum output_format */
+	const char *netns;	 /* PID or path; borrowed; NULL: the current one */
 	bool script_environment; /* the script's variables count, too: options.h */
 	bool help, man;
 	const char *topic; /* of help: a command; borrowed */

@@ -62,6 +62,22 @@ struct metric_info {
 
 extern const struct metric_info metric_infos[METRIC_COUNT];
 
+/* Longest text of a series' own labels. */
+#define METRIC_LABELS_TEXT 1024u
+
+/* Labels as text, cut never: names are bounded, and the base is added apart. */
+struct metric_labels {
+	size_t len;
+	char text[METRIC_LABELS_TEXT];
+};
+
+/* Adds name="value"; an empty value is no label. @value needs no escaping. */
+void metric_labels_add(struct metric_labels *l, const char *name, struct span value);
+
+/* The labels of a key, without those of the service. */
+void metric_labels_of(const struct metrics *m, const struct metric_key *key,
+		      struct metric_labels *out);
+
 #define METRIC_BUCKETS_MAX 18
 
 /*
