@@ -172,8 +172,6 @@ def kind_for(rng, defect, kinds):
 def request_line(rng, message, defect):
     method = message.method.encode()
     said = {"unknown method": b"BREW", "method in lower case": method.lower()}.get(defect, method)
-    if defect == "unknown method":
-        method = b"LOCK"
     version = b"HTTP/1.0" if message.old else b"HTTP/1.1"
     target = rng.choice([b"/", b"/index.html", b"/a/b?c=d&e=%20f", b"*", b"http://Abs.example/x",
                          b"http://user@abs.example:81/?q=http://x", b"/" + letters(rng, 600)])
@@ -204,6 +202,8 @@ def request(rng, defect=None, method=None, last=False, upgrade=False):
     m.method = method or rng.choice(METHODS)
     if defect == "method in lower case":
         m.method = rng.choice(["GET", "POST", "PUT"])
+    elif defect == "unknown method":
+        m.method = "LOCK"
     m.old = rng.random() < 0.1 and not upgrade and defect not in ("minor version", *AFTER)
     kind, size = kind_for(rng, defect, ["none", "length", "chunked"] if m.method not in
                           ("GET", "HEAD", "CONNECT", "TRACE") else ["none"])
