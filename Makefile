@@ -40,7 +40,8 @@ sluice := backend backend_iptc backend_nft command_explain command_verify comman
 	nft_list nft_read nft_write nl_batch nl_socket owners plan plan_facts plan_json plan_nft \
 	plan_text privs privs_calls readback rtnl ruleset sock_destroy stage status status_print \
 	tproxy_route verify_net verify_pick verify_run watch xt_lock xtable
-proxy := admin admin_endpoints admin_flows admin_http admin_request \
+proxy := dns_message resolver resolver_cache resolver_channel \
+	admin admin_endpoints admin_flows admin_http admin_request \
 	envoy_stats envoy_stats_text \
 	flow flow_list grpc heartbeat hpack hpack_huffman hpack_table http1 http1_line \
 	http1_pair http1_parse http1_ring http2 http2_stream listener loop main metrics metrics_info \
@@ -51,7 +52,8 @@ proxy := admin admin_endpoints admin_flows admin_http admin_request \
 unit-common := test_addr test_interval test_options test_parse test_protocol test_target
 unit-sluice := test_compare test_config test_decode_nft test_encode test_encode_xt test_explain \
 	test_lower test_plan test_privs test_sock_destroy test_status
-unit-proxy := test_admin test_admin_request test_envoy_stats \
+unit-proxy := test_dns_message test_resolver test_resolver_cache \
+	test_admin test_admin_request test_envoy_stats \
 	test_grpc test_hpack test_http1 test_http1_parse test_http2 test_metrics \
 	test_metrics_text test_quota test_routes test_sandbox test_sniff \
 	test_tls_hello test_trace test_upstream
@@ -60,6 +62,7 @@ fuzz := fuzz_admin fuzz_hpack fuzz_http1 fuzz_http2 fuzz_observer fuzz_parse fuz
 # ---- Libraries: found once, installed by scripts/deps where they are missing ----
 
 libraries := libnftnl libmnl libip4tc libip6tc
+proxy-libraries := libcares
 # GNU make builds an included file and starts again, so the flags below are there from then on.
 ifneq ($(filter-out clean help deps uninstall lint check-layers print-%,$(or $(MAKECMDGOALS),all)),)
 include $(BUILD)/config.mk
@@ -67,10 +70,12 @@ endif
 
 $(BUILD)/config.mk: Makefile scripts/deps
 	@mkdir -p $(@D)
-	@{ command -v $(firstword $(CC)) && pkg-config --exists $(libraries); } >/dev/null 2>&1 || \
-		scripts/deps build >&2
-	@printf 'libraries-cflags := %s\nlibraries-libs := %s\n' \
-		"$$(pkg-config --cflags $(libraries))" "$$(pkg-config --libs $(libraries))" > $@
+	@{ command -v $(firstword $(CC)) && pkg-config --exists $(libraries) $(proxy-libraries); } \
+		>/dev/null 2>&1 || scripts/deps build >&2
+	@printf '%s := %s\n' \
+		libraries-cflags "$$(pkg-config --cflags $(libraries) $(proxy-libraries))" \
+		libraries-libs "$$(pkg-config --libs $(libraries))" \
+		proxy-libs "$$(pkg-config --libs $(proxy-libraries))" > $@
 
 # ---- Flags ----
 
@@ -109,7 +114,7 @@ all: $(programs) $(manuals)
 $(BUILD)/sluice: $(call objects,sluice) $(BUILD)/libcommon.a
 $(BUILD)/sluice: libs = $(libraries-libs)
 $(BUILD)/sluice-proxy: $(call objects,proxy) $(BUILD)/libcommon.a
-$(BUILD)/sluice-proxy: libs = -pthread
+$(BUILD)/sluice-proxy: libs = -pthread $(proxy-libs)
 $(programs):
 	$(say) LINK $@
 	$(Q)$(CC) $(all-cflags) $(all-ldflags) -o $@ $^ $(libs) $(LDLIBS)
@@ -144,7 +149,7 @@ replay := $(BUILD)/differential/replay
 $(replay): $(BUILD)/obj/tests/differential/replay.o $(BUILD)/libproxy.a $(BUILD)/libcommon.a
 	$(say) LINK $@
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(all-cflags) $(all-ldflags) -o $@ $^ -pthread $(LDLIBS)
+	$(Q)$(CC) $(all-cflags) $(all-ldflags) -o $@ $^ -pthread $(proxy-libs) $(LDLIBS)
 
 unit: $(unit-programs) $(replay) # Build the unit test programs, $(BUILD)/unit/*
 
@@ -153,7 +158,8 @@ deps-test:
 $(unit-programs): $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o
 	$(say) LINK $@
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(all-cflags) $(all-ldflags) -o $@ $^ -lcmocka $(libraries-libs) -pthread $(LDLIBS)
+	$(Q)$(CC) $(all-cflags) $(all-ldflags) -o $@ $^ -lcmocka $(libraries-libs) $(proxy-libs) -pthread \
+		$(LDLIBS)
 $(unit-names:%=$(BUILD)/obj/tests/unit/%.o): | deps-test
 $(unit-sluice:%=$(BUILD)/unit/%): $(BUILD)/libsluice.a
 # Where a test stands in for what the code under test calls.
@@ -171,7 +177,7 @@ $(fuzz-programs): $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/libproxy
 		$(BUILD)/libcommon.a
 	$(say) LINK $@
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(all-cflags) -fsanitize=fuzzer $(all-ldflags) -o $@ $^ -pthread $(libs)
+	$(Q)$(CC) $(all-cflags) -fsanitize=fuzzer $(all-ldflags) -o $@ $^ -pthread $(proxy-libs) $(libs)
 # nghttp2 is what our decoder of HPACK is held against.
 $(BUILD)/fuzz/fuzz_hpack: libs = -lnghttp2
 

@@ -49,6 +49,10 @@ enum metric {
 	METRIC_TCP_RETRANSMITS,	    /* counter */
 	METRIC_BYTES,		    /* counter */
 	METRIC_OBSERVER_LOST,	    /* counter */
+	METRIC_DNS_QUERIES,	    /* counter */
+	METRIC_DNS_QUERIES_ACTIVE,  /* gauge */
+	METRIC_DNS_CACHE_HITS,	    /* counter */
+	METRIC_DNS_CACHE_ENTRIES,   /* gauge */
 	METRIC_COUNT,
 };
 
@@ -68,10 +72,16 @@ struct metric_key {
 	uint8_t way;	   /* enum way */
 	uint8_t method;	   /* enum http_method */
 	uint8_t version;   /* enum http_version, or enum tls_version */
-	uint8_t protocol;  /* enum protocol */
-	uint8_t outcome;   /* enum outcome */
-	uint8_t error;	   /* enum error_type */
-	uint8_t lost;	   /* enum lost_reason */
+	union {
+		uint8_t protocol; /* enum protocol */
+		uint8_t question; /* enum dns_question */
+	};
+	union {
+		uint8_t outcome; /* enum outcome */
+		uint8_t result;	 /* enum dns_result */
+	};
+	uint8_t error; /* enum error_type */
+	uint8_t lost;  /* enum lost_reason */
 	uint8_t reserved;
 	uint16_t status; /* HTTP status, 0: none; or enum rpc_status */
 	uint16_t port;	 /* server_port; 0: not printed */

@@ -147,6 +147,23 @@ enum rest {
 	REST_COUNT,
 };
 
+/* What is asked of DNS. */
+enum dns_question {
+	DNS_ADDRESS, /* A and AAAA of a name */
+	DNS_PTR,     /* the name of an address */
+	DNS_QUESTION_COUNT,
+};
+
+/* What came of it. */
+enum dns_result {
+	DNS_ANSWERED,
+	DNS_NEGATIVE, /* there is no such name, or it has no such record */
+	DNS_FAILED,   /* no server could or would say */
+	DNS_TIMEOUT,  /* no server said anything */
+	DNS_LIMIT,    /* not asked: too many questions were under way */
+	DNS_RESULT_COUNT,
+};
+
 extern const char *const direction_names[DIRECTION_COUNT];
 extern const char *const way_names[WAY_COUNT];
 extern const char *const protocol_names[PROTOCOL_COUNT]; /* UNKNOWN prints as "tcp" */
@@ -159,6 +176,9 @@ extern const char *const lost_reason_names[LOST_REASON_COUNT];
 extern const char *const rpc_status_names[RPC_STATUS_COUNT]; /* MISSING prints as "" */
 extern const char *const tls_version_names[TLS_VERSION_COUNT];
 extern const char *const rest_names[REST_COUNT]; /* NONE prints as "" */
+
+extern const char *const dns_question_names[DNS_QUESTION_COUNT];
+extern const char *const dns_result_names[DNS_RESULT_COUNT];
 
 /* Methods are case-sensitive (RFC 9110 sect. 9.1); an unknown one is HTTP_METHOD_OTHER. */
 enum http_method http_method_of(struct span token);

@@ -78,6 +78,12 @@ const char *const rest_names[] = {
 };
 _Static_assert(ARRAY_SIZE(rest_names) == REST_COUNT, "a name for each");
 
+const char *const dns_question_names[] = { "address", "ptr" };
+_Static_assert(ARRAY_SIZE(dns_question_names) == DNS_QUESTION_COUNT, "a name for each");
+
+const char *const dns_result_names[] = { "answered", "negative", "failed", "timeout", "limit" };
+_Static_assert(ARRAY_SIZE(dns_result_names) == DNS_RESULT_COUNT, "a name for each");
+
 enum http_method http_method_of(struct span token)
 {
 	/* The common ones first: this runs once per request. */

@@ -169,5 +169,22 @@ const struct metric_info metric_infos[] = {
 		"Connections whose HTTP could not be followed; they went on as plain TCP.",
 		METRIC_COUNTER, NULL, { LABEL_REASON },
 	},
+	[METRIC_DNS_QUERIES] = {
+		"sluice_dns_queries_total",
+		"Questions of the proxy's own to DNS that ended, by what came of them.",
+		METRIC_COUNTER, NULL, { LABEL_QUESTION, LABEL_RESULT },
+	},
+	[METRIC_DNS_QUERIES_ACTIVE] = {
+		"sluice_dns_queries_active", "Questions of the proxy's own that are under way.",
+		METRIC_GAUGE, NULL, { LABEL_QUESTION },
+	},
+	[METRIC_DNS_CACHE_HITS] = {
+		"sluice_dns_cache_hits_total", "Questions that the cache had an answer to.",
+		METRIC_COUNTER, NULL, { LABEL_QUESTION },
+	},
+	[METRIC_DNS_CACHE_ENTRIES] = {
+		"sluice_dns_cache_entries", "Answers in the cache.",
+		METRIC_GAUGE, NULL, { LABEL_QUESTION },
+	},
 };
 _Static_assert(ARRAY_SIZE(metric_infos) == METRIC_COUNT, "a row for each");

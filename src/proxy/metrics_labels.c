@@ -39,6 +39,8 @@ static const char *const label_names[] = {
 	[LABEL_SNI] = "sni",
 	[LABEL_ALPN] = "alpn",
 	[LABEL_TLS_VERSION] = "version",
+	[LABEL_QUESTION] = "question",
+	[LABEL_RESULT] = "result",
 };
 _Static_assert(ARRAY_SIZE(label_names) == LABEL_COUNT, "a name for each");
 
@@ -126,6 +128,10 @@ static struct span label_value(const struct metrics *m, const struct metric_key 
 		return SPAN(text, (size_t)snprintf(text, 16, "%u", key->status));
 	case LABEL_TLS_VERSION:
 		return span_str(tls_version_names[key->version]);
+	case LABEL_QUESTION:
+		return span_str(dns_question_names[key->question]);
+	case LABEL_RESULT:
+		return span_str(dns_result_names[key->result]);
 	default:
 		return SPAN_LIT("");
 	}

@@ -69,6 +69,7 @@ static const struct syscalls_rule serving[] = {
 	CALL(poll),
 #endif
 	CALL(geteuid),
+	CALL(uname),
 	CALL(getrusage),
 	CALL(prlimit64),
 	CALL_WITHOUT(openat, 2, OPEN_FOR_WRITING),

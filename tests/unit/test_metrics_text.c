@@ -195,6 +195,18 @@ static const struct {
 	{ { .metric = METRIC_OBSERVER_LOST, .lost = LOST_BAD_CHUNK },
 	  NULL,
 	  "sluice_observer_lost_total{reason=\"bad_chunk\"}" },
+	{ { .metric = METRIC_DNS_QUERIES, .question = DNS_PTR, .result = DNS_NEGATIVE },
+	  NULL,
+	  "sluice_dns_queries_total{question=\"ptr\",result=\"negative\"}" },
+	{ { .metric = METRIC_DNS_QUERIES_ACTIVE, .question = DNS_ADDRESS },
+	  NULL,
+	  "sluice_dns_queries_active{question=\"address\"}" },
+	{ { .metric = METRIC_DNS_CACHE_HITS, .question = DNS_PTR },
+	  NULL,
+	  "sluice_dns_cache_hits_total{question=\"ptr\"}" },
+	{ { .metric = METRIC_DNS_CACHE_ENTRIES, .question = DNS_ADDRESS },
+	  NULL,
+	  "sluice_dns_cache_entries{question=\"address\"}" },
 };
 
 static void test_labels(void **state)

@@ -22,6 +22,8 @@ static void test_words_are_distinct(void **state)
 		{ outcome_names, 0, OUTCOME_COUNT },
 		{ error_type_names, 2, ERROR_TYPE_COUNT },
 		{ lost_reason_names, 0, LOST_REASON_COUNT },
+		{ dns_question_names, 0, DNS_QUESTION_COUNT },
+		{ dns_result_names, 0, DNS_RESULT_COUNT },
 	};
 
 	(void)state;

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * c-ares as the resolver drives it: one channel, its sockets in a loop, resolv.conf followed.
+ *
+ * Theory of Operation: set up when it is first needed. While nothing is under way, a resolv.conf
+ * that has changed makes it be set up anew.
+ */
+#ifndef SLUICE_RESOLVER_CHANNEL_H
+#define SLUICE_RESOLVER_CHANNEL_H
+
+#include "resolver.h"
+
+#include <ares.h>
+#include <time.h>
+
+/* Of each server one socket for UDP and one for TCP. What finds no room fails at that server. */
+#define RESOLVER_SOCKETS_MAX 16
+
+struct resolver_socket {
+	struct loop_source source;
+	struct resolver_channel *channel;
+	bool used;
+};
+
+struct resolver_channel {
+	ares_channel ares; /* NULL until there is a question */
+	const struct resolver_config *config;
+	struct loop *loop;
+	bool closing; /* what c-ares says now is of no interest */
+	bool complained;
+	struct ares_options told; /* what resolv.conf said: the search domains */
+	struct timespec changed;  /* when resolv.conf was */
+	uint64_t next_check;	  /* ns */
+	struct resolver_socket sockets[RESOLVER_SOCKETS_MAX];
+	void (*progress)(struct resolver_channel *channel); /* c-ares has read or written */
+};
+
+/*
+ * Ready to be asked. False: c-ares cannot be set up, which is logged once. *@renewed: resolv.conf
+ * has changed, and what was known by the old one is void. @idle: nothing is under way.
+ */
+bool resolver_channel_ready(struct resolver_channel *c, bool idle, uint64_t now, bool *renewed);
+
+/* Ends what is under way, without a word. Idempotent. */
+void resolver_channel_close(struct resolver_channel *c);
+
+/* Lets c-ares see to its time-outs. */
+void resolver_channel_tick(struct resolver_channel *c);
+
+/* Whether @name lies below one of the search domains. */
+bool resolver_channel_searches(const struct resolver_channel *c, struct span name);
+
+#endif

@@ -1,0 +1,486 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Names and addresses by DNS: see resolver.h. */
+#include "resolver.h"
+
+#include "dns_message.h"
+#include "resolver_cache.h"
+#include "resolver_channel.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+
+#define SECOND 1000000000ull
+
+#define ENTRIES	  1000u
+#define QUESTIONS 100u
+
+/* Of one question to one server, the first time. */
+#define TIMEOUT_MS 2000
+
+/* While something is under way: time-outs are noticed this late. */
+#define TICK_NS (SECOND / 20)
+
+/* A name that cannot be renewed is believed this much longer (RFC 8767 allows days). */
+#define STALE_NS (3600 * SECOND)
+
+/* How long answers hold, in seconds, by question. */
+static const struct {
+	uint32_t least, most; /* what the TTL is held between */
+	uint32_t negative, failure;
+} holds[DNS_QUESTION_COUNT] = {
+	[DNS_ADDRESS] = { 1, 300, 5, 1 },
+	[DNS_PTR] = { 1, 300, 10, 5 },
+};
+
+struct resolver {
+	struct resolver_config config;
+	struct resolver_channel channel;
+	struct resolver_cache cache;
+	uint64_t next_tick; /* ns; while something is under way */
+	uint32_t active;
+	struct cache_entry *done; /* to be told to who waits */
+
+	struct metrics_shard *shard;
+	uint32_t counted[DNS_QUESTION_COUNT]; /* entries, as the metric has them */
+};
+
+/* ---- Counting ---- */
+
+static struct metric_value *value_of(struct resolver *r, enum metric metric,
+				     enum dns_question question, enum dns_result result)
+{
+	const struct metric_key key = {
+		.metric = (uint8_t)metric,
+		.question = (uint8_t)question,
+		.result = (uint8_t)result,
+	};
+
+	return metrics_value(r->shard, &key);
+}
+
+/* Kept up to date with every change of the cache. */
+static void count_entries(struct resolver *r)
+{
+	for (unsigned q = 0; q < DNS_QUESTION_COUNT; q++) {
+		if (r->counted[q] == r->cache.counts[q])
+			continue;
+		metric_add(value_of(r, METRIC_DNS_CACHE_ENTRIES, (enum dns_question)q, 0),
+			   (int64_t)r->cache.counts[q] - (int64_t)r->counted[q]);
+		r->counted[q] = r->cache.counts[q];
+	}
+}
+
+static void count_active(struct resolver *r, enum dns_question question, int change)
+{
+	r->active += (uint32_t)change;
+	metric_add(value_of(r, METRIC_DNS_QUERIES_ACTIVE, question, 0), change);
+}
+
+/* ---- Answers ---- */
+
+static enum dns_result result_of(int status)
+{
+	switch (status) {
+	case ARES_SUCCESS:
+		return DNS_ANSWERED;
+	case ARES_ENODATA:
+	case ARES_ENOTFOUND:
+		return DNS_NEGATIVE;
+	case ARES_ETIMEOUT:
+		return DNS_TIMEOUT;
+	default:
+		return DNS_FAILED;
+	}
+}
+
+static uint64_t hold_until(uint64_t now, enum dns_question question, enum dns_result result,
+			   uint32_t ttl)
+{
+	uint32_t seconds = holds[question].failure;
+
+	if (result == DNS_ANSWERED)
+		seconds = MIN(MAX(ttl, holds[question].least), holds[question].most);
+	else if (result == DNS_NEGATIVE)
+		seconds = holds[question].negative;
+	return now + seconds * SECOND;
+}
+
+/* The question of @e has ended: what it brought, and for how many seconds. */
+static void ended(struct cache_entry *e, enum dns_result result, const void *data, size_t size,
+		  uint32_t count, uint32_t ttl)
+{
+	struct resolver *r = e->resolver;
+	enum dns_question question = (enum dns_question)e->question;
+	uint64_t now = loop_clock(), until = hold_until(now, question, result, ttl);
+
+	metric_add(value_of(r, METRIC_DNS_QUERIES, question, result), 1);
+	count_active(r, question, -1);
+	if (result > DNS_NEGATIVE && e->known && now < e->stale_until) {
+		e->expires = until; /* nothing new: what was known holds a little longer */
+	} else {
+		resolver_cache_answer(e, result, data, size, count, until);
+		e->stale_until =
+			question == DNS_PTR && result == DNS_ANSWERED ? until + STALE_NS : 0;
+	}
+	e->asking = false;
+	if (e->waiting && !e->queued) {
+		e->queued = true;
+		e->done = r->done;
+		r->done = e;
+	}
+}
+
+/* The addresses of @info. Their number; *@ttl is the smallest. */
+static uint32_t addresses_of(const struct ares_addrinfo *info,
+			     struct addr list[RESOLVER_ADDRESSES_MAX], uint32_t *ttl)
+{
+	uint32_t count = 0;
+
+	*ttl = UINT32_MAX;
+	for (const struct ares_addrinfo_node *n = info->nodes; n; n = n->ai_next) {
+		struct addr a = { .family = ADDR_V4 };
+		bool known = false;
+
+		if (n->ai_family == AF_INET) {
+			memcpy(a.bytes, &((struct sockaddr_in *)(void *)n->ai_addr)->sin_addr, 4);
+		} else if (n->ai_family == AF_INET6) {
+			a.family = ADDR_V6;
+			memcpy(a.bytes, &((struct sockaddr_in6 *)(void *)n->ai_addr)->sin6_addr,
+			       16);
+		} else {
+			continue;
+		}
+		*ttl = MIN(*ttl, (uint32_t)MAX(n->ai_ttl, 0));
+		for (uint32_t i = 0; i < count; i++)
+			known |= memcmp(&list[i], &a, sizeof(a)) == 0;
+		if (!known && count < RESOLVER_ADDRESSES_MAX)
+			list[count++] = a;
+	}
+	return count;
+}
+
+static void on_addresses(void *ctx, int status, int timeouts, struct ares_addrinfo *info)
+{
+	struct cache_entry *e = ctx;
+	struct addr list[RESOLVER_ADDRESSES_MAX] = { 0 };
+	uint32_t count = 0, ttl = 0;
+
+	(void)timeouts;
+	if (!e->resolver->channel.closing) {
+		if (status == ARES_SUCCESS && info)
+			count = addresses_of(info, list, &ttl);
+		if (status == ARES_SUCCESS && !count)
+			status = ARES_ENODATA;
+		ended(e, result_of(status), list, count * sizeof(list[0]), count, ttl);
+	}
+	if (info)
+		ares_freeaddrinfo(info);
+}
+
+/* The best of the names that were told. */
+struct ptr_choice {
+	struct resolver *resolver;
+	bool searched; /* it lies below a search domain */
+	struct span name;
+	char text[DNS_NAME_MAX];
+};
+
+static int span_cmp(struct span a, struct span b)
+{
+	int difference = memcmp(a.ptr, b.ptr, MIN(a.len, b.len));
+
+	return difference ? difference : (a.len > b.len) - (a.len < b.len);
+}
+
+static void on_ptr_found(void *ctx, struct span name)
+{
+	struct ptr_choice *c = ctx;
+	bool searched = resolver_searches(c->resolver, name);
+
+	if (c->name.len &&
+	    (searched < c->searched || (searched == c->searched && span_cmp(name, c->name) >= 0)))
+		return;
+	memcpy(c->text, name.ptr, name.len);
+	c->name = SPAN(c->text, name.len);
+	c->searched = searched;
+}
+
+static void on_ptr(void *ctx, int status, int timeouts, unsigned char *message, int len)
+{
+	struct cache_entry *e = ctx;
+	struct ptr_choice choice = { .resolver = e->resolver };
+	uint32_t ttl = 0;
+
+	(void)timeouts;
+	if (e->resolver->channel.closing)
+		return;
+	if (status == ARES_SUCCESS && message && len > 0)
+		dns_ptr_read(SPAN((const char *)message, (size_t)len), on_ptr_found, &choice, &ttl);
+	if (status == ARES_SUCCESS && !choice.name.len)
+		status = ARES_ENODATA;
+	ended(e, result_of(status), choice.text, choice.name.len, (uint32_t)choice.name.len, ttl);
+}
+
+static void fill(struct resolver_answer *answer, const struct cache_entry *e)
+{
+	*answer = (struct resolver_answer){ .result = (enum dns_result)e->result };
+	if (e->result != DNS_ANSWERED)
+		return;
+	if (e->question == DNS_PTR) {
+		answer->name = SPAN(e->data, e->count);
+	} else {
+		answer->addresses = e->data;
+		answer->count = e->count;
+	}
+}
+
+/* Tells those who waited for @e. They may ask, and cancel one another, meanwhile. */
+static void tell(struct cache_entry *e)
+{
+	struct resolver_request *list = e->waiting;
+	struct resolver_answer answer;
+
+	e->waiting = NULL;
+	if (list)
+		list->link = &list;
+	while (list) {
+		struct resolver_request *request = list;
+
+		resolver_cancel(request);
+		fill(&answer, e);
+		request->done(request, &answer);
+	}
+}
+
+void resolver_tick(struct resolver *r)
+{
+	if (r->active && loop_clock() >= r->next_tick) {
+		resolver_channel_tick(&r->channel);
+		r->next_tick = loop_clock() + TICK_NS;
+	}
+	while (r->done) {
+		struct cache_entry *e = r->done;
+
+		r->done = e->done;
+		e->queued = false;
+		e->telling = true;
+		tell(e);
+		e->telling = false;
+	}
+}
+
+uint64_t resolver_wake(const struct resolver *r)
+{
+	if (r->done)
+		return 0;
+	return r->active ? r->next_tick : UINT64_MAX;
+}
+
+/* ---- Questions ---- */
+
+static void on_progress(struct resolver_channel *channel)
+{
+	resolver_tick(CONTAINER_OF(channel, struct resolver, channel));
+}
+
+static bool ready(struct resolver *r, uint64_t now)
+{
+	bool renewed, is_ready = resolver_channel_ready(&r->channel, !r->active, now, &renewed);
+
+	if (renewed) {
+		resolver_cache_forget(&r->cache);
+		count_entries(r);
+	}
+	return is_ready;
+}
+
+static void start(struct resolver *r, struct cache_entry *e)
+{
+	static const struct ares_addrinfo_hints hints = {
+		/* The order is the caller's to choose. */
+		.ai_flags = ARES_AI_NOSORT,
+		.ai_family = AF_UNSPEC,
+		.ai_socktype = SOCK_STREAM,
+	};
+	char name[DNS_NAME_MAX + 2];
+	struct addr a = { .family = e->key_len == 4 ? ADDR_V4 : ADDR_V6 };
+	char reverse[DNS_REVERSE_MAX];
+
+	e->resolver = r;
+	e->asking = true;
+	if (!r->active)
+		r->next_tick = loop_clock() + TICK_NS;
+	count_active(r, (enum dns_question)e->question, 1);
+	memcpy(name, e->key, e->key_len);
+	name[e->key_len] = '\0';
+	if (e->question == DNS_ADDRESS) {
+		ares_getaddrinfo(r->channel.ares, name, NULL, &hints, on_addresses, e);
+		return;
+	}
+	memcpy(a.bytes, e->key, e->key_len);
+	ares_query(r->channel.ares, dns_reverse_name(&a, reverse), DNS_CLASS_IN, DNS_TYPE_PTR,
+		   on_ptr, e);
+}
+
+static bool answer_now(struct resolver_answer *answer, enum dns_result result)
+{
+	*answer = (struct resolver_answer){ .result = result };
+	return true;
+}
+
+static bool refuse(struct resolver *r, enum dns_question question, struct resolver_answer *answer)
+{
+	metric_add(value_of(r, METRIC_DNS_QUERIES, question, DNS_LIMIT), 1);
+	return answer_now(answer, DNS_LIMIT);
+}
+
+static bool hit(struct resolver *r, const struct cache_entry *e, struct resolver_answer *answer)
+{
+	metric_add(value_of(r, METRIC_DNS_CACHE_HITS, (enum dns_question)e->question, 0), 1);
+	fill(answer, e);
+	return true;
+}
+
+static void join(struct cache_entry *e, struct resolver_request *request)
+{
+	request->next = e->waiting;
+	request->link = &e->waiting;
+	if (e->waiting)
+		e->waiting->link = &request->next;
+	e->waiting = request;
+}
+
+static bool ask(struct resolver *r, enum dns_question question, struct span key,
+		struct resolver_request *request, struct resolver_answer *answer)
+{
+	struct cache_entry *e = resolver_cache_find(&r->cache, question, key);
+	uint64_t now = loop_clock();
+
+	if (e && e->known && now < e->expires)
+		return hit(r, e, answer);
+	if (!e || !e->asking) {
+		if (r->active >= r->config.max_questions)
+			return e && now < e->stale_until ? hit(r, e, answer)
+							 : refuse(r, question, answer);
+		if (!ready(r, now))
+			return answer_now(answer, DNS_FAILED);
+		/* Setting up may have emptied the cache. */
+		e = resolver_cache_find(&r->cache, question, key);
+		if (!e)
+			e = resolver_cache_add(&r->cache, question, key);
+		if (!e)
+			return refuse(r, question, answer);
+		count_entries(r);
+		start(r, e);
+		if (!e->asking) {
+			fill(answer, e);
+			return true;
+		}
+	}
+	if (e->known && now < e->stale_until)
+		return hit(r, e, answer);
+	if (request)
+		join(e, request);
+	return false;
+}
+
+/* As resolver_addresses() takes it, in lower case. False: it can be nobody's name. */
+static bool name_key(struct span name, char key[DNS_NAME_MAX + 1])
+{
+	size_t label = 0;
+
+	if (!name.len || name.len > DNS_NAME_MAX + (name.ptr[name.len - 1] == '.'))
+		return false;
+	for (size_t i = 0; i < name.len; i++) {
+		char c = name.ptr[i];
+
+		if (c >= 'A' && c <= 'Z')
+			c |= 0x20;
+		if (c == '.' ? !label
+			     : !((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
+				 c == '_'))
+			return false;
+		label = c == '.' ? 0 : label + 1;
+		if (label > 63)
+			return false;
+		key[i] = c;
+	}
+	return true;
+}
+
+bool resolver_addresses(struct resolver *r, struct span name, struct resolver_request *request,
+			struct resolver_answer *answer)
+{
+	char key[DNS_NAME_MAX + 1];
+
+	request->link = NULL;
+	if (!name_key(name, key))
+		return answer_now(answer, DNS_NEGATIVE);
+	return ask(r, DNS_ADDRESS, SPAN(key, name.len), request, answer);
+}
+
+bool resolver_ptr(struct resolver *r, const struct addr *address, struct resolver_request *request,
+		  struct resolver_answer *answer)
+{
+	if (request)
+		request->link = NULL;
+	return ask(r, DNS_PTR,
+		   SPAN((const char *)address->bytes, addr_len((enum addr_family)address->family)),
+		   request, answer);
+}
+
+void resolver_cancel(struct resolver_request *request)
+{
+	if (!request->link)
+		return;
+	*request->link = request->next;
+	if (request->next)
+		request->next->link = request->link;
+	request->link = NULL;
+}
+
+bool resolver_searches(struct resolver *r, struct span name)
+{
+	return resolver_channel_searches(&r->channel, name);
+}
+
+/* ---- Its life ---- */
+
+struct resolver *resolver_new(const struct resolver_config *config, struct loop *loop,
+			      struct metrics_shard *shard, struct err *e)
+{
+	struct resolver *r = calloc(1, sizeof(*r));
+
+	if (!r || ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS) {
+		free(r);
+		err_set(e, -ENOMEM, "out of memory for names");
+		return NULL;
+	}
+	r->config = *config;
+	if (!r->config.port)
+		r->config.port = 53;
+	if (!r->config.timeout_ms)
+		r->config.timeout_ms = TIMEOUT_MS;
+	if (!r->config.max_entries)
+		r->config.max_entries = ENTRIES;
+	if (!r->config.max_questions)
+		r->config.max_questions = QUESTIONS;
+	r->channel = (struct resolver_channel){
+		.config = &r->config,
+		.loop = loop,
+		.progress = on_progress,
+	};
+	r->shard = shard;
+	resolver_cache_init(&r->cache, r->config.max_entries);
+	return r;
+}
+
+void resolver_free(struct resolver *r)
+{
+	if (!r)
+		return;
+	resolver_channel_close(&r->channel);
+	resolver_cache_fini(&r->cache);
+	free(r);
+	ares_library_cleanup();
+}
