@@ -64,6 +64,7 @@ struct flow {
 	struct leg legs[FLOW_SIDE_COUNT];
 	uint8_t state; /* enum flow_state */
 	bool settled;  /* keepalive is on */
+	uint8_t loops; /* so many flows of ours lie before it, each the client of the next */
 	struct record record;
 	struct observer observer;
 };

@@ -12,6 +12,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
+/* So often a connection of our own may come back to us before that is taken for a rule's fault. */
+#define LOOPS_MAX 16
+
 static void link_flow(struct flow *f)
 {
 	struct thread *t = f->thread;
@@ -204,26 +207,26 @@ static bool is_loop(const struct pod *pod, int fd, const union sockaddr_any *to)
 }
 
 /*
- * Whether the connection @fd is one that we made: with rules that do not name our uid, what we
- * send comes back to us, for ever. The heart cannot beat then, so this is asked only while nothing
- * shows that we are armed (--fail=closed redirects all the same).
+ * The flow that made the connection @fd, if it is one of ours: with rules that do not name our uid,
+ * what we send comes back to us, for ever. The heart cannot beat then, so this is asked only while
+ * nothing shows that we are armed (--fail=closed redirects all the same).
  */
-static bool is_own(struct thread *t, int fd)
+static struct flow *own_maker(struct thread *t, int fd)
 {
 	union sockaddr_any peer, own;
 	socklen_t len = sizeof(peer);
 
 	if (atomic_load_explicit(&t->shared->armed, memory_order_relaxed) > 0 ||
 	    getpeername(fd, &peer.sa, &len) < 0)
-		return false;
+		return NULL;
 	for (struct flow *f = t->flows; f; f = f->next) {
 		len = sizeof(own);
 		if (f->legs[FLOW_SERVER].source.fd >= 0 &&
 		    getsockname(f->legs[FLOW_SERVER].source.fd, &own.sa, &len) == 0 &&
 		    sockaddr_equal(&own, &peer))
-			return true;
+			return f;
 	}
-	return false;
+	return NULL;
 }
 
 /*
@@ -294,7 +297,7 @@ void flow_accept(struct thread *t, const struct pod_listener *listener, int fd)
 	const struct pod *pod = t->shared->pod;
 	bool targeted = listener->direction == DIRECTION_INBOUND && pod->inbound_target.given;
 	union sockaddr_any to, target, from;
-	struct flow *f;
+	struct flow *f, *maker;
 	bool known, keep;
 
 	/* Its peer may be gone already; then there is nothing to count it under. */
@@ -318,7 +321,14 @@ void flow_accept(struct thread *t, const struct pod_listener *listener, int fd)
 		flow_reset(f, OUTCOME_LOOP);
 		return;
 	}
-	if (listener->direction == DIRECTION_OUTBOUND && is_own(t, fd)) {
+	/*
+	 * A few times may be bad luck: a client's connection that was reset leaves its translation
+	 * behind for ten seconds, and the kernel may give us its port for the same destination, and
+	 * that of its neighbour when we try again.
+	 */
+	maker = listener->direction == DIRECTION_OUTBOUND ? own_maker(t, fd) : NULL;
+	f->loops = maker ? (uint8_t)(maker->loops + 1) : 0;
+	if (f->loops > LOOPS_MAX) {
 		log_warn("a connection of our own was redirected to us: sluice apply must name "
 			 "this proxy's user, --proxy-uid=%u",
 			 geteuid()); /* #syscalls geteuid */

@@ -21,11 +21,11 @@ class StormServer(Process):
 class Storm(Process):
     """A load; `told()` has its counts once it has done `count` requests, or was told to end."""
 
-    def __init__(self, netns, kind, address, port, count=0, at_once=8, size=100, first="",
-                 **identity):
+    def __init__(self, netns, kind, address, port, count=0, at_once=8, size=100, first="00",
+                 rate=0, **identity):
         self.kind = kind
         super().__init__([build("storm"), kind, address, str(port), str(count), str(at_once),
-                          str(size), first], stdin=subprocess.PIPE, netns=netns, **identity)
+                          str(size), first, str(rate)], stdin=subprocess.PIPE, netns=netns, **identity)
 
     def tell_to_end(self):
         if not self.popen.stdin.closed:
@@ -36,6 +36,10 @@ class Storm(Process):
         self.wait_line("done ", timeout)
         words = next(line for line in self.lines if line.startswith("done ")).split()[1:]
         return {k: int(v) for k, v in zip(words[::2], words[1::2])}
+
+    def failures(self):
+        """When they were, by time.monotonic()."""
+        return [float(line.split()[1]) for line in list(self.lines) if line.startswith("failed ")]
 
     def end_load(self):
         self.tell_to_end()

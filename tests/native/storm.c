@@ -2,7 +2,7 @@
 /*
  * Much traffic of one kind, counted exactly. storm_server.c answers.
  *
- *   storm KIND ADDRESS PORT COUNT AT_ONCE SIZE [HEX]
+ *   storm KIND ADDRESS PORT COUNT AT_ONCE SIZE [HEX [RATE]]
  *       COUNT requests (0: until standard input ends) over AT_ONCE connections, to a server whose
  * answers have SIZE bytes. Kinds:
  *     keepalive      one request after the other
@@ -13,15 +13,25 @@
  *     echo           SIZE bytes that begin with HEX are sent and come back, then FINs
  *   storm slow-send|slow-read|slow-half ADDRESS PORT COUNT 0 SIZE
  *       COUNT connections that send, or read, a byte a second once all are there ("held"); a line
- * of standard input ends that, and they do the rest. At the end: "done requests N connections N bad
- * N failed N".
+ * of standard input ends that, and they do the rest.
+ * Each failure is told as "failed CLOCK_MONOTONIC ERROR"; at the end "done requests N connections N
+ * bad N failed N".
  */
 #include "storm.h"
 
 #include <poll.h>
 #include <sys/time.h>
+#include <time.h>
 
 #define BATCH 32
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
 
 static size_t h2_request(char *out, uint32_t stream, bool grpc, const char *path)
 {
@@ -76,11 +86,18 @@ static struct {
 	struct sockaddr_storage sa;
 	socklen_t len;
 	uint64_t count, asked, answered, connections, bad, failed;
+	double rate, begun; /* connections a second, 0: any; when the first was made */
 	size_t size;
 	char first[4096];
 	size_t first_len;
 	bool ending;
 } l;
+
+/* Whether one more connection would be too soon. */
+static bool too_soon(void)
+{
+	return l.rate && (double)l.connections >= (now() - l.begun) * l.rate;
+}
 
 static bool is_h2(void)
 {
@@ -184,8 +201,14 @@ static void open_one(struct client *c)
 
 static void failed(struct client *c)
 {
-	if (l.failed++ < 5)
-		fprintf(stderr, "storm: %s: %s\n", kinds[l.kind], strerror(errno));
+	struct sockaddr_in own = { 0 };
+	socklen_t len = sizeof(own);
+	int error = errno;
+
+	getsockname(c->fd, (void *)&own, &len); /* the port is where both families have it */
+	if (l.failed++ < 10000)
+		fprintf(stderr, "failed %f %s port %u\n", now(), strerrorname_np(error),
+			ntohs(own.sin_port));
 	drop(c, true);
 }
 
@@ -282,10 +305,10 @@ static int storm(unsigned at_once)
 		int n;
 
 		for (unsigned i = 0; i < at_once && more(); i++) {
-			if (clients[i].fd < 0)
+			if (clients[i].fd < 0 && !too_soon())
 				open_one(&clients[i]);
 		}
-		n = epoll_wait(epoll, ready, 64, -1);
+		n = epoll_wait(epoll, ready, 64, l.rate > 0 ? 1 : -1);
 		for (int i = 0; i < n; i++) {
 			struct client *c = ready[i].data.ptr;
 
@@ -429,6 +452,9 @@ int main(int argc, char **argv)
 	l.size = (size_t)atoi(argv[6]);
 	if (argc > 7)
 		l.first_len = from_hex(l.first, MIN(sizeof(l.first), l.size), argv[7]);
+	if (argc > 8)
+		l.rate = atof(argv[8]);
+	l.begun = now();
 	make_answer(l.size);
 	return l.kind >= SLOW_SEND ? slowly() : storm((unsigned)atoi(argv[5]));
 }
