@@ -15,6 +15,9 @@
  */
 int legacy_registered(enum addr_family family, enum lower_table table);
 
+/* The same of any table that a plan can have rules in. */
+int legacy_registered_any(enum addr_family family);
+
 /*
  * Whether the kernel can do this family at all. False where it was started without IPv6, which
  * then has no rules and needs none.

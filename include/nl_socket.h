@@ -37,8 +37,9 @@ typedef int nl_callback(const struct nlmsghdr *nlh, void *data);
 int nl_socket_receive(struct nl_socket *nl, bool wait, nl_callback *cb, void *data, struct err *e);
 
 /*
- * Sends the request @nlh (NLM_F_DUMP or NLM_F_ACK must be set; its sequence number is set here)
- * and shows every answer to @cb, which may be NULL. 0 when the kernel answered: *@code is then 0,
+ * Sends the request @nlh (its sequence number is set here) and shows every answer to @cb, which may
+ * be NULL: up to the end of a list or the acknowledgement, where NLM_F_DUMP or NLM_F_ACK asks for
+ * one; else there is one, that or a refusal. 0 when the kernel answered: *@code is then 0,
  * its -errno, or -EINTR for a dump that was not consistent (all of it has been read: ask again).
  * Otherwise a negative return of @cb, or -errno with @e set.
  */

@@ -136,6 +136,16 @@ bool addr_successor(const uint8_t *addr, enum addr_family family, uint8_t next[1
 	return false;
 }
 
+/* Lists are often written in order; then there is no need to sort 10,000 of them. */
+static bool is_sorted(const struct addr_ranges *l)
+{
+	for (size_t i = 1; i < l->count; i++) {
+		if (addr_range_cmp(&l->ranges[i - 1], &l->ranges[i]) > 0)
+			return false;
+	}
+	return true;
+}
+
 static void addr_ranges_normalize(struct addr_ranges *l, enum addr_family family)
 {
 	uint8_t next[16];
@@ -143,7 +153,8 @@ static void addr_ranges_normalize(struct addr_ranges *l, enum addr_family family
 
 	if (!l->count)
 		return;
-	qsort(l->ranges, l->count, sizeof(*l->ranges), addr_range_cmp);
+	if (!is_sorted(l))
+		qsort(l->ranges, l->count, sizeof(*l->ranges), addr_range_cmp);
 	for (size_t i = 1; i < l->count; i++) {
 		struct addr_range *last = &l->ranges[kept];
 

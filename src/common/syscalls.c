@@ -116,11 +116,11 @@ void syscalls_allow_abort(struct syscalls *s)
 
 #ifdef OUR_ARCH
 
-/* Of the longest rule, and what stands before and after all of them. */
-#define CODE_PER_RULE 6
-#define CODE_MAX      (SYSCALLS_MAX * CODE_PER_RULE + 64)
+/* Of the longest rule, and what stands before and after all of them, and each stride. */
+#define CODE_PER_RULE 5
+#define CODE_MAX      (SYSCALLS_MAX * (CODE_PER_RULE + 1) + 64)
 
-/* So many rules are passed over at once. Their code is shorter than a jump is long (255). */
+/* About so many rules are passed over at once. Their code is shorter than a jump is long (255). */
 #define STRIDE 8
 
 struct code {
@@ -149,30 +149,70 @@ static void emit_unless(struct code *c, uint32_t value, uint8_t skip)
 	emit(c, BPF_JMP | BPF_JEQ | BPF_K, 0, skip, value);
 }
 
-/* Between two rules the number is what is loaded. */
-static void emit_rule(struct code *c, const struct syscalls_rule *r)
+/* How many instructions a rule takes. */
+static uint8_t rule_len(const struct syscalls_rule *r)
 {
-	emit_unless(c, r->number, r->mask ? CODE_PER_RULE - 1 : 1);
-	if (r->mask) {
-		emit_load(c, ARG_OFFSET(r->arg));
-		emit(c, BPF_ALU | BPF_AND | BPF_K, 0, 0, r->mask);
-		emit_unless(c, r->value, 1);
-	}
-	emit_return(c, SECCOMP_RET_ALLOW);
-	if (r->mask)
-		emit_load(c, offsetof(struct seccomp_data, nr));
+	return r->mask ? CODE_PER_RULE : 1;
 }
 
+/* Goes @left instructions behind itself where the rule holds. The number is what is loaded. */
+static void emit_rule(struct code *c, const struct syscalls_rule *r, uint8_t left)
+{
+	if (!r->mask) {
+		emit(c, BPF_JMP | BPF_JEQ | BPF_K, left, 0, r->number);
+		return;
+	}
+	emit_unless(c, r->number, CODE_PER_RULE - 1);
+	emit_load(c, ARG_OFFSET(r->arg));
+	emit(c, BPF_ALU | BPF_AND | BPF_K, 0, 0, r->mask);
+	emit(c, BPF_JMP | BPF_JEQ | BPF_K, (uint8_t)(left + 1), 0, r->value);
+	emit_load(c, offsetof(struct seccomp_data, nr));
+}
+
+/* By number; of one number first what allows it without a condition. */
 static int by_number(const void *a, const void *b)
 {
 	const struct syscalls_rule *x = a, *y = b;
 
-	return (x->number > y->number) - (x->number < y->number);
+	if (x->number != y->number)
+		return x->number > y->number ? 1 : -1;
+	return (x->mask != 0) - (y->mask != 0);
+}
+
+/* Sorts, and leaves out what an earlier rule makes superfluous. */
+static void simplify(struct syscalls *s)
+{
+	size_t kept = 0;
+
+	qsort(s->rules, s->count, sizeof(s->rules[0]), by_number);
+	for (size_t i = 0; i < s->count; i++) {
+		const struct syscalls_rule *last = kept ? &s->rules[kept - 1] : NULL;
+
+		if (!last || last->number != s->rules[i].number || last->mask)
+			s->rules[kept++] = s->rules[i];
+	}
+	s->count = kept;
+}
+
+/* The rules from @begin to @end: what is above them is passed on, the rest decided. */
+static void emit_stride(struct code *c, const struct syscalls *s, size_t begin, size_t end)
+{
+	uint8_t left = 0;
+
+	for (size_t i = begin; i < end; i++)
+		left = (uint8_t)(left + rule_len(&s->rules[i]));
+	emit(c, BPF_JMP | BPF_JGT | BPF_K, (uint8_t)(left + 2), 0, s->rules[end - 1].number);
+	for (size_t i = begin; i < end; i++) {
+		left = (uint8_t)(left - rule_len(&s->rules[i]));
+		emit_rule(c, &s->rules[i], (uint8_t)(left + 1));
+	}
+	emit_return(c, SECCOMP_RET_TRAP);
+	emit_return(c, SECCOMP_RET_ALLOW);
 }
 
 /*
- * The kernel tries a new filter with every number there is, to know which it need not be asked
- * about again, so a filter that is passed through quickly is one that is installed quickly.
+ * The kernel compiles a filter twice and then tries it with every number there is, to know which it
+ * need not be asked about again: one that is short and passed through quickly is installed quickly.
  */
 static void compile(struct syscalls *s, struct code *c)
 {
@@ -186,15 +226,13 @@ static void compile(struct syscalls *s, struct code *c)
 	emit_return(c, SECCOMP_RET_ALLOW);
 	emit_unless(c, __NR_clone3, 1);
 	emit_return(c, SECCOMP_RET_ERRNO | ENOSYS);
-	qsort(s->rules, s->count, sizeof(s->rules[0]), by_number);
-	for (size_t i = 0; i < s->count; i += STRIDE) {
-		size_t end = MIN(i + STRIDE, s->count);
-		unsigned short jump = c->len;
-
-		emit(c, BPF_JMP | BPF_JGT | BPF_K, 0, 0, s->rules[end - 1].number);
-		for (size_t j = i; j < end; j++)
-			emit_rule(c, &s->rules[j]);
-		c->at[jump].jt = (uint8_t)(c->len - jump - 1);
+	simplify(s);
+	for (size_t begin = 0, end; begin < s->count; begin = end) {
+		end = MIN(begin + STRIDE, s->count);
+		/* One number is decided in one place. */
+		while (end < s->count && s->rules[end].number == s->rules[end - 1].number)
+			end++;
+		emit_stride(c, s, begin, end);
 	}
 	emit_return(c, SECCOMP_RET_TRAP);
 }

@@ -473,14 +473,18 @@ static int iptc_remove(const struct backend_options *o, struct backend_removed *
 static int iptc_present(struct err *e)
 {
 	struct tables have;
+	bool any = false;
 	int rc;
 
 	for (unsigned f = 0; f < ADDR_FAMILY_COUNT; f++) {
-		rc = legacy_registered(f, LOWER_NAT);
+		rc = legacy_registered_any(f);
 		if (rc < 0)
 			return err_sys(e, rc, "cannot see which legacy %s tables there are",
 				       family_names[f]);
+		any |= rc > 0;
 	}
+	if (!any)
+		return 0;
 	rc = read_all(&have, e);
 	tables_fini(&have);
 	return rc;

@@ -16,17 +16,36 @@
 #include <inttypes.h>
 #include <stdarg.h>
 
-static void put(char text[COMPARE_TEXT_MAX], size_t *len, const char *fmt, ...) _printf_(3, 4);
+/* A rule's form under way. */
+struct form_writer {
+	struct compare_form *out;
+	size_t len;
+};
 
-static void put(char text[COMPARE_TEXT_MAX], size_t *len, const char *fmt, ...)
+/* Not by printf(3), which would take most of the time of a comparison. */
+static void put(struct form_writer *w, const char *text, size_t len)
 {
-	va_list ap;
-	int n;
+	len = MIN(len, COMPARE_TEXT_MAX - 1 - w->len);
+	memcpy(w->out->text + w->len, text, len);
+	w->len += len;
+	w->out->text[w->len] = '\0';
+}
 
-	va_start(ap, fmt);
-	n = vsnprintf(text + *len, COMPARE_TEXT_MAX - *len, fmt, ap);
-	va_end(ap);
-	*len = MIN(*len + (size_t)n, (size_t)COMPARE_TEXT_MAX - 1);
+static void put_text(struct form_writer *w, const char *text)
+{
+	put(w, text, strlen(text));
+}
+
+static void put_number(struct form_writer *w, uint32_t number)
+{
+	char digits[10];
+	size_t at = sizeof(digits);
+
+	do {
+		digits[--at] = (char)('0' + number % 10);
+		number /= 10;
+	} while (number);
+	put(w, digits + at, sizeof(digits) - at);
 }
 
 /* "... timeout 300ms ..." without it. */
@@ -38,42 +57,52 @@ static void cut_timeout(char *body)
 		memmove(at, behind + 3, strlen(behind + 3) + 1);
 }
 
-/* A rule's form under way. */
-struct form_writer {
-	struct compare_form *out;
-	size_t len;
-};
+/* "[ lookup reg 1 set out-port-excl 0x0 ]": without the generation of the set. */
+static void put_lookup(struct form_writer *w, const struct nftnl_expr *x)
+{
+	const char *set = nftnl_expr_get_str(x, NFTNL_EXPR_LOOKUP_SET);
+	size_t base;
+
+	ruleset_set_generation(set, &base);
+	put_text(w, "[ lookup reg ");
+	put_number(w, nftnl_expr_get_u32(x, NFTNL_EXPR_LOOKUP_SREG));
+	put_text(w, " set ");
+	put(w, set, base);
+	put_text(w, " 0x");
+	put_number(w, nftnl_expr_get_u32(x, NFTNL_EXPR_LOOKUP_FLAGS));
+	put_text(w, " ] ");
+}
 
 static int put_expr(struct nftnl_expr *x, void *data)
 {
 	struct form_writer *w = data;
-	char *text = w->out->text;
 	const char *name = nftnl_expr_get_str(x, NFTNL_EXPR_NAME);
 	char body[256] = "";
-	const char *set;
-	size_t base;
 	uint32_t size = 0;
 
 	if (!name)
 		return 0;
 	if (strcmp(name, "counter") == 0) {
-		put(text, &w->len, "[ counter ] ");
+		put_text(w, "[ counter ] ");
 	} else if (strcmp(name, "lookup") == 0) {
-		set = nftnl_expr_get_str(x, NFTNL_EXPR_LOOKUP_SET);
-		ruleset_set_generation(set, &base);
-		put(text, &w->len, "[ lookup reg %u set %.*s 0x%x ] ",
-		    nftnl_expr_get_u32(x, NFTNL_EXPR_LOOKUP_SREG), (int)base, set,
-		    nftnl_expr_get_u32(x, NFTNL_EXPR_LOOKUP_FLAGS));
+		put_lookup(w, x);
 	} else {
 		nftnl_expr_snprintf(body, sizeof(body), x, NFTNL_OUTPUT_DEFAULT, 0);
 		if (strcmp(name, "dynset") == 0) {
 			w->out->timeout_ms = nftnl_expr_get_u64(x, NFTNL_EXPR_DYNSET_TIMEOUT);
 			cut_timeout(body);
 		}
-		put(text, &w->len, "[ %s %s] ", name, body);
+		put_text(w, "[ ");
+		put_text(w, name);
+		put_text(w, " ");
+		put_text(w, body);
+		put_text(w, "] ");
 		/* It prints whole words: "eth*" and an interface called just "eth" look alike. */
-		if (strcmp(name, "cmp") == 0 && nftnl_expr_get(x, NFTNL_EXPR_CMP_DATA, &size))
-			put(text, &w->len, "/%u ", size);
+		if (strcmp(name, "cmp") == 0 && nftnl_expr_get(x, NFTNL_EXPR_CMP_DATA, &size)) {
+			put_text(w, "/");
+			put_number(w, size);
+			put_text(w, " ");
+		}
 	}
 	return 0;
 }
@@ -86,7 +115,7 @@ void compare_form(const struct nftnl_rule *r, struct compare_form *out)
 	out->text[0] = '\0';
 	out->timeout_ms = 0;
 	ruleset_each_expr(r, put_expr, &w);
-	put(out->text, &w.len, "%s", ruleset_rule_comment(r, comment, sizeof(comment)));
+	put_text(&w, ruleset_rule_comment(r, comment, sizeof(comment)));
 }
 
 #define NS_PER_MS 1000000u

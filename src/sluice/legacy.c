@@ -73,8 +73,10 @@ static const struct library libraries[] = {
 };
 _Static_assert(ARRAY_SIZE(libraries) == ADDR_FAMILY_COUNT, "a library for each family");
 
-/* Whether /proc/net/ip_tables_<kind> has the line @name: 1, 0, -ENOENT or -EACCES. */
-static int listed(const struct library *lib, const char *kind, const char *name)
+/* Calls @each with every line of /proc/net/ip_tables_<kind> until it is true: then 1; 0 or -errno.
+ */
+static int find_listed(const struct library *lib, const char *kind,
+		       bool (*each)(const char *line, const void *data), const void *data)
 {
 	char path[64], line[64];
 	_cleanup_fclose_ FILE *f = NULL;
@@ -85,10 +87,31 @@ static int listed(const struct library *lib, const char *kind, const char *name)
 		return -errno;
 	while (fgets(line, sizeof(line), f)) {
 		line[strcspn(line, "\n")] = '\0';
-		if (strcmp(line, name) == 0)
+		if (each(line, data))
 			return 1;
 	}
 	return 0;
+}
+
+static bool is_name(const char *line, const void *data)
+{
+	return strcmp(line, data) == 0;
+}
+
+static bool is_table(const char *line, const void *data)
+{
+	bool is = false;
+
+	(void)data;
+	for (unsigned i = 0; i < LOWER_TABLE_COUNT; i++)
+		is |= strcmp(line, lower_table_name(i)) == 0;
+	return is;
+}
+
+/* Whether /proc/net/ip_tables_<kind> has the line @name: 1, 0, -ENOENT or -EACCES. */
+static int listed(const struct library *lib, const char *kind, const char *name)
+{
+	return find_listed(lib, kind, is_name, name);
 }
 
 int legacy_registered(enum addr_family family, enum lower_table table)
@@ -96,6 +119,13 @@ int legacy_registered(enum addr_family family, enum lower_table table)
 	int rc = listed(&libraries[family], "names", lower_table_name(table));
 
 	/* Without the module there is no such file, and no table. */
+	return rc == -ENOENT ? 0 : rc;
+}
+
+int legacy_registered_any(enum addr_family family)
+{
+	int rc = find_listed(&libraries[family], "names", is_table, NULL);
+
 	return rc == -ENOENT ? 0 : rc;
 }
 

@@ -96,7 +96,7 @@ static int read_generation(struct reader *rd)
 {
 	struct request r;
 
-	request_init(&r, NFT_MSG_GETGEN, NLM_F_ACK);
+	request_init(&r, NFT_MSG_GETGEN, 0);
 	return ask(rd, &r, got_generation, "the generation");
 }
 
@@ -120,7 +120,7 @@ static int read_table(struct reader *rd)
 	struct request r;
 	int rc;
 
-	request_init(&r, NFT_MSG_GETTABLE, NLM_F_ACK);
+	request_init(&r, NFT_MSG_GETTABLE, 0);
 	mnl_attr_put_strz(&r.nlh, NFTA_TABLE_NAME, PLAN_TABLE);
 	rc = ask(rd, &r, got_table, "the table");
 	return rc == READ_AGAIN ? 0 : rc; /* not there: out->exists stays false */

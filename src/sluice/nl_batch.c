@@ -9,6 +9,7 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <stddef.h>
 #include <string.h>
 
 /* One message of the transaction. */
@@ -41,13 +42,18 @@ static void close_message(struct nl_batch *b)
 static bool grow(struct nl_batch *b)
 {
 	if (b->len + NL_BATCH_MESSAGE_MAX + 1 > b->capacity) {
-		size_t capacity = 2 * b->capacity + NL_BATCH_MESSAGE_MAX + 1;
-		char *grown = realloc(b->buffer, capacity);
+		/*
+		 * Of zeros, since libmnl leaves the padding of attributes as it is; and so large
+		 * that calloc() gets it from the kernel, page by page when one is written.
+		 */
+		size_t capacity = 2 * b->capacity + 4 * (NL_BATCH_MESSAGE_MAX + 1);
+		char *grown = calloc(1, capacity);
 
 		if (!grown)
 			return false;
-		/* libmnl leaves the padding of attributes as it is. */
-		memset(grown + b->capacity, 0, capacity - b->capacity);
+		if (b->len)
+			memcpy(grown, b->buffer, b->len);
+		free(b->buffer);
 		b->buffer = grown;
 		b->capacity = capacity;
 	}
@@ -90,13 +96,14 @@ static struct nlmsghdr *add(struct nl_batch *b, uint16_t type, uint16_t flags, u
 
 struct nl_batch *nl_batch_new(struct nl_socket *nl, uint32_t generation, struct err *e)
 {
-	struct nl_batch *b = calloc(1, sizeof(*b));
+	struct nl_batch *b = malloc(sizeof(*b));
 	struct nlmsghdr *nlh;
 
 	if (!b) {
 		err_set(e, -ENOMEM, "out of memory for a transaction");
 		return NULL;
 	}
+	memset(b, 0, offsetof(struct nl_batch, scratch));
 	b->nl = nl;
 	nlh = add(b, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES,
 		  (struct nl_batch_label){ "begin", "" });

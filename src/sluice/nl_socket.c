@@ -143,6 +143,7 @@ struct request {
 	uint32_t seq;
 	nl_callback *cb;
 	void *data;
+	bool single; /* neither a list nor acknowledged: its answer is its end */
 	bool done, interrupted;
 	int code;   /* the kernel's verdict */
 	int failed; /* the callback's; answers are still read to the end */
@@ -174,6 +175,7 @@ static int request_answer(const struct nlmsghdr *nlh, void *data)
 		r->done = true;
 	} else if (nlh->nlmsg_type >= NLMSG_MIN_TYPE && r->cb && !r->interrupted && !r->failed) {
 		r->failed = r->cb(nlh, r->data);
+		r->done = r->single;
 	}
 	return 0;
 }
@@ -185,6 +187,7 @@ int nl_socket_request(struct nl_socket *nl, struct nlmsghdr *nlh, nl_callback *c
 	int rc;
 
 	nlh->nlmsg_seq = r.seq;
+	r.single = !(nlh->nlmsg_flags & (NLM_F_ACK | NLM_F_DUMP));
 	rc = nl_socket_send(nl, nlh, nlh->nlmsg_len, e);
 	while (rc == 0 && !r.done)
 		rc = nl_socket_receive(nl, true, request_answer, &r, e);
