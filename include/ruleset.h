@@ -93,6 +93,12 @@ bool ruleset_each_expr(const struct nftnl_rule *rule, int (*each)(struct nftnl_e
 		       void *data);
 
 /*
+ * Whether there is a set of a plan (one with a generation) that no rule looks up: an apply is about
+ * to commit the rules for it, or was ended before it could (nft_write.h).
+ */
+bool ruleset_has_unused_set(const struct ruleset *r);
+
+/*
  * Where redirects and anchors lead, and who the proxy is, read off the rules themselves, whatever
  * today's options say.
  */

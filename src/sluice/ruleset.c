@@ -176,6 +176,40 @@ bool ruleset_each_expr(const struct nftnl_rule *rule, int (*each)(struct nftnl_e
 	return nftnl_expr_foreach((struct nftnl_rule *)rule, each, data) >= 0;
 }
 
+/* Ends at a lookup in the set of that name. */
+static int is_no_lookup(struct nftnl_expr *x, void *data)
+{
+	const char *name = data;
+
+	if (strcmp(nftnl_expr_get_str(x, NFTNL_EXPR_NAME), "lookup") != 0)
+		return 0;
+	return strcmp(nftnl_expr_get_str(x, NFTNL_EXPR_LOOKUP_SET), name) == 0 ? -1 : 0;
+}
+
+static bool is_used(const struct ruleset *r, const char *set)
+{
+	for (size_t i = 0; i < r->chain_count; i++) {
+		for (size_t j = 0; j < r->chains[i].count; j++) {
+			if (!ruleset_each_expr(r->chains[i].rules[j].nft, is_no_lookup,
+					       (void *)set))
+				return true;
+		}
+	}
+	return false;
+}
+
+bool ruleset_has_unused_set(const struct ruleset *r)
+{
+	for (size_t i = 0; i < r->set_count; i++) {
+		const char *name = ruleset_set_name(&r->sets[i]);
+		size_t len;
+
+		if (ruleset_set_generation(name, &len) && !is_used(r, name))
+			return true;
+	}
+	return false;
+}
+
 /* The two-byte constants that a rule loads: ports, in network order. */
 struct port_list {
 	uint16_t ports[2];

@@ -2,10 +2,14 @@
 """Drift: whatever is changed behind our back is seen, named, and repaired."""
 import json
 import re
+import subprocess
+import threading
 
 import pytest
 
-from lib.sluice import DRIFT, sluice
+from lib.proc import child_setup
+from lib.randomly import times
+from lib.sluice import DRIFT, SLUICE, environment, sluice
 
 OPTIONS = ["--outbound-exclude-ports=22,8000-8999", "--outbound-exclude-cidrs=10.0.0.0/8,fd00::/8",
            "--exclude-uids=7-9", "--exclude-interfaces=net1", "--inbound-exclude-ports=2222",
@@ -202,3 +206,66 @@ def test_other_options_are_drift(applied):
                  "--proxy-uid=1337,1338", "--inbound-closed=redirect", "--admin-port=9902"):
         sluice(applied.pod, "check", *OPTIONS, more, status=DRIFT)
     sluice(applied.pod, "check", *OPTIONS)
+
+
+def differences(pod, *options):
+    """What check says of the plan for these options; handles and generations left out."""
+    done = sluice(pod, "check", *options, status=None)
+    assert done.status in (0, DRIFT), done
+    if done.status == 0:
+        return set()
+    return {re.sub(r"handle \d+|\.\d+\b", "", line) for line in done.out.splitlines()}
+
+
+class Flapping:
+    """Applies one plan and the other, again and again."""
+
+    def __init__(self, pod, plans):
+        self._pod, self._plans = pod, plans
+        self._stop = threading.Event()
+        self.count, self.failed = 0, []
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self):
+        while not self._stop.is_set():
+            done = subprocess.run([SLUICE, "apply", *self._plans[self.count % 2]], check=False,
+                                  capture_output=True, text=True, timeout=60,
+                                  env=environment(self._pod.environment),
+                                  preexec_fn=child_setup(self._pod))
+            if done.returncode:
+                self.failed.append(done)
+                return
+            self.count += 1
+
+    def end(self):
+        self._stop.set()
+        self._thread.join()
+
+
+def test_an_apply_under_way_is_no_drift(world, backend):
+    """Beside others that apply two plans in turn: what check tells of is one of them, and whole
+    (in the legacy tables, what both are made of)."""
+    here, there = OPTIONS, ["--outbound-exclude-ports=1-2", *OPTIONS[1:]]
+    seen = []
+    for plan in (here, there):
+        sluice(world.pod, "apply", *plan)
+        seen.append(differences(world.pod, *here))
+    assert seen[0] == set() and seen[1]
+    flapping = Flapping(world.pod, (here, there))
+    met = {"here": 0, "there": 0}
+    try:
+        for _ in range(times(150, 3000)):
+            now = differences(world.pod, *here)
+            assert now in seen if backend == "nft" else now <= seen[1], now
+            met["there" if now else "here"] += 1
+    finally:
+        flapping.end()
+    print(f"{backend}: {met}, {flapping.count} times applied")
+    assert flapping.failed == [] and min(met.values()) > 5 and flapping.count > 20
+
+
+def test_sets_of_an_apply_that_was_killed_are_drift(applied):
+    """They stay, where those of one under way become used."""
+    applied.pod.nft(f"add set {TABLE} out-port-excl.7 {{ type inet_service; flags interval; }}")
+    drifted(applied, "extra set: out-port-excl.7")
