@@ -41,19 +41,19 @@ sluice := backend backend_iptc backend_nft command_explain command_verify comman
 	plan_text privs privs_calls readback rtnl ruleset sock_destroy stage status status_print \
 	tproxy_route verify_net verify_pick verify_run watch xt_lock xtable
 proxy := dns_message resolver resolver_cache resolver_channel \
-	admin admin_endpoints admin_flows admin_http admin_request \
+	access_log access_log_text admin admin_endpoints admin_flows admin_http admin_request \
 	envoy_stats envoy_stats_text \
 	flow flow_list grpc heartbeat hpack hpack_huffman hpack_table http1 http1_line \
 	http1_pair http1_parse http1_ring http2 http2_stream listener loop main metrics metrics_info \
 	metrics_labels metrics_names metrics_process metrics_text observer origdst parent pipes pod proxy_man \
-	proxy_options quota record relay routes sandbox sniff thread tls_hello trace \
+	proxy_options quota record record_log relay routes sandbox sniff thread tls_hello trace \
 	upstream worker writer
 # Unit test programs, by what they are linked with.
 unit-common := test_addr test_interval test_options test_parse test_protocol test_target
 unit-sluice := test_compare test_config test_decode_nft test_encode test_encode_xt test_explain \
 	test_lower test_plan test_privs test_sock_destroy test_status
 unit-proxy := test_dns_message test_resolver test_resolver_cache \
-	test_admin test_admin_request test_envoy_stats \
+	test_access_log test_admin test_admin_request test_envoy_stats \
 	test_grpc test_hpack test_http1 test_http1_parse test_http2 test_metrics \
 	test_metrics_text test_quota test_routes test_sandbox test_sniff \
 	test_tls_hello test_trace test_upstream

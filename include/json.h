@@ -8,4 +8,10 @@
 /* @text in quotes. Bytes that are no printable ASCII are written as \u00XX (RFC 8259, sect. 7). */
 void json_string(struct span text, FILE *to);
 
+/*
+ * @text as it stands between the quotes, into @out of @size bytes: cut before the first character
+ * for which there is no room. Its length; no NUL is added.
+ */
+size_t json_escape(struct span text, char *out, size_t size);
+
 #endif

@@ -125,6 +125,9 @@ struct metrics_shard *metrics_shard_new(struct metrics *m, struct err *e);
  */
 uint32_t metrics_name(struct metrics_shard *s, struct span name, enum metric_name_kind kind);
 
+/* The text of an id that metrics_name() gave; valid while @m lives. */
+struct span metrics_name_text(const struct metrics *m, uint32_t id);
+
 /* A counter or gauge; the owning thread alone adds to it. */
 struct metric_value {
 	_Atomic uint64_t value; /* a gauge wraps: read as int64_t */
@@ -159,11 +162,12 @@ struct metrics_process {
 	uint64_t worker_restarts;
 	bool observers_off;
 	uint64_t limit_connections, used_connections;
-	uint64_t limit_memory;	    /* bytes; what is used is read at scrape time */
-	uint64_t backlog;	    /* bytes that wait for slow readers */
-	uint64_t rests[REST_COUNT]; /* beats that were not sent, by the reason */
-	uint64_t rounds;	    /* of all event loops */
-	uint64_t start_time_ns;	    /* CLOCK_REALTIME */
+	uint64_t limit_memory;			 /* bytes; what is used is read at scrape time */
+	uint64_t backlog;			 /* bytes that wait for slow readers */
+	uint64_t rests[REST_COUNT];		 /* beats that were not sent, by the reason */
+	uint64_t rounds;			 /* of all event loops */
+	uint64_t access_written, access_dropped; /* lines of the access log */
+	uint64_t start_time_ns;			 /* CLOCK_REALTIME */
 };
 
 /* Resident bytes of this process; 0 where the kernel does not say. Of proc(5), statm. */

@@ -11,6 +11,7 @@
 
 /* Longest name of a service, as a DNS name's. */
 #define PROXY_NAME_MAX 253
+#define PROXY_PATH_MAX 4095
 
 struct proxy_config {
 	uint16_t inbound_port; /* the first of CONTRACT_INBOUND_PORTS */
@@ -31,6 +32,8 @@ struct proxy_config {
 	uint64_t max_memory;	  /* bytes; 0: see quota_memory_default() */
 	uint32_t max_samples;
 	uint32_t keepalive_idle_ms, keepalive_interval_ms, keepalive_count;
+	char access_log[PROXY_PATH_MAX + 1]; /* a path, or "-"; empty: none */
+	uint32_t access_log_buffer;	     /* lines that each thread may hold back */
 	char service_name[PROXY_NAME_MAX + 1], service_namespace[PROXY_NAME_MAX + 1];
 	unsigned semconv;      /* enum semconv */
 	struct routes *routes; /* owned; NULL: none */

@@ -6,6 +6,7 @@
 #ifndef SLUICE_RECORD_H
 #define SLUICE_RECORD_H
 
+#include "access_log.h"
 #include "addr.h"
 #include "envoy_stats.h"
 #include "metrics.h"
@@ -15,6 +16,7 @@
 struct recorder {
 	struct metrics_shard *shard;
 	struct envoy_stats *envoy;
+	struct access_ring *log;     /* NULL: none; borrowed */
 	const struct routes *routes; /* NULL: none; borrowed */
 	uint8_t semconv;	     /* enum semconv */
 	struct addr last_address;
@@ -32,6 +34,9 @@ struct record {
 	uint16_t port;
 	uint8_t direction;
 	uint8_t protocol;
+	struct addr client; /* where there is a log, as is the port */
+	uint16_t client_port;
+	uint32_t sni;  /* name of the TLS client's SNI; METRIC_NAME_NONE: none */
 	uint32_t host; /* name of the last Host, outbound; METRIC_NAME_NONE: none */
 	uint64_t opened;
 	struct envoy_flow envoy;
@@ -42,6 +47,9 @@ struct record {
 /* A flow to @address and @port began at @now (ns). */
 void record_open(struct record *r, struct recorder *recorder, enum direction direction,
 		 const struct addr *address, uint16_t port, uint64_t now);
+
+/* Who the client is, for the log. */
+void record_client(struct record *r, const struct addr *address, uint16_t port);
 
 /* Its destination answered. */
 void record_connected(struct record *r, uint64_t now);

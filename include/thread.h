@@ -38,8 +38,9 @@ struct thread_shared {
 	uint8_t semconv;	     /* enum semconv */
 	const struct routes *routes; /* NULL: none */
 	unsigned thread_count;
-	unsigned idle_ms; /* a thread goes round at least this often */
-	int listed;	  /* eventfd: a page of some thread's flows is there */
+	struct access_log *log; /* NULL: none */
+	unsigned idle_ms;	/* a thread goes round at least this often */
+	int listed;		/* eventfd: a page of some thread's flows is there */
 	_Atomic int phase;
 	_Atomic uint32_t connections; /* of all threads */
 	_Atomic int armed;	      /* as the last beat showed; -1: none was sent yet */

@@ -10,9 +10,9 @@
 /*
  * Serves until it is told to stop: each write to eventfd @stop_fd is one step, the first a
  * graceful stop, the second an immediate one. Returns 0 after a stop, or a negative errno when it
- * could not begin. Closes what it holds of @pod.
+ * could not begin. Closes what it holds of @pod. The access log goes to @log_fd; -1: there is none.
  */
 int worker_run(struct pod *pod, const struct proxy_config *config, struct vitals *vitals,
-	       int stop_fd, struct err *e);
+	       int stop_fd, int log_fd, struct err *e);
 
 #endif

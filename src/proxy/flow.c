@@ -245,6 +245,19 @@ static void retarget(const struct pod *pod, union sockaddr_any *to, union sockad
 		sockaddr_set_port(to, t->port);
 }
 
+/* Whom the log is to name. */
+static void set_client(struct flow *f, int fd)
+{
+	union sockaddr_any peer;
+	socklen_t len = sizeof(peer);
+	struct addr address;
+
+	if (getpeername(fd, &peer.sa, &len) < 0)
+		return;
+	address = sockaddr_addr(&peer);
+	record_client(&f->record, &address, sockaddr_port(&peer));
+}
+
 static struct flow *flow_new(struct thread *t, const struct pod_listener *listener, int fd,
 			     const union sockaddr_any *to)
 {
@@ -263,6 +276,8 @@ static struct flow *flow_new(struct thread *t, const struct pod_listener *listen
 	f->legs[FLOW_CLIENT].source.fd = fd;
 	record_open(&f->record, &t->recorder, listener->direction, &address, sockaddr_port(to),
 		    t->now);
+	if (unlikely(t->recorder.log))
+		set_client(f, fd);
 	observer_init(&f->observer, &record_sink, &f->record,
 		      atomic_load_explicit(t->shared->observers_off, memory_order_relaxed));
 	link_flow(f);

@@ -78,6 +78,11 @@ struct span metric_names_text(const struct metric_names *n, uint32_t id)
 	return SPAN(n->by_id[id]->text, n->by_id[id]->len);
 }
 
+struct span metrics_name_text(const struct metrics *m, uint32_t id)
+{
+	return metric_names_text(&m->names, id);
+}
+
 /* Lower case, and only what host names and addresses are made of. 0: neither. */
 static char name_char(char c)
 {

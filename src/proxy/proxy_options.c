@@ -78,6 +78,20 @@ static int read_name(void *field, struct span value, struct err *e)
 	return 0;
 }
 
+static int read_path(void *field, struct span value, struct err *e)
+{
+	if (value.len > PROXY_PATH_MAX)
+		return err_usage(e, "longer than %d characters", PROXY_PATH_MAX);
+	memcpy(field, value.ptr, value.len);
+	((char *)field)[value.len] = '\0';
+	return 0;
+}
+
+static int read_log_buffer(void *field, struct span value, struct err *e)
+{
+	return parse_u32(value, 64, 1048576, field, e);
+}
+
 static int read_inbound_mode(void *field, struct span value, struct err *e)
 {
 	static const char *const words[] = { "redirect", "tproxy" };
@@ -175,6 +189,14 @@ static const struct option rows[] = {
 	  .parse = read_keepalive, FIELD(keepalive_interval_ms) },
 	{ "keepalive-count", "N", "127", "unanswered probes after which a peer is dead",
 	  OPTION_VALUE, .parse = read_keepalive_count, FIELD(keepalive_count) },
+	{ "access-log", "PATH|-", NULL,
+	  "write a line of JSON for each request, gRPC call, and TCP or TLS connection that ended "
+	  "to "
+	  "this file, - being standard output; lines that find no room are dropped, and counted",
+	  OPTION_VALUE, .parse = read_path, FIELD(access_log) },
+	{ "access-log-buffer", "N", "4096",
+	  "lines that each thread may hold back for a slow reader of the access log", OPTION_VALUE,
+	  .parse = read_log_buffer, FIELD(access_log_buffer) },
 	{ "service-name", "NAME", NULL, "service_name on every series", OPTION_VALUE,
 	  .parse = read_name, FIELD(service_name) },
 	{ "service-namespace", "NAME", NULL, "service_namespace on every series", OPTION_VALUE,
@@ -219,6 +241,7 @@ void proxy_config_init(struct proxy_config *c)
 		.beat_timeout_ms = CONTRACT_BEAT_TIMEOUT_MS,
 		.drain_ms = 25000,
 		.max_samples = 20000,
+		.access_log_buffer = 4096,
 		.sandbox = true,
 		.keepalive_idle_ms = 25000,
 		.keepalive_interval_ms = 25000,

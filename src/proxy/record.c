@@ -3,6 +3,7 @@
 #include "record.h"
 
 #include "http1_parse.h"
+#include "record_log.h"
 
 static struct metric_key key_of(const struct record *r, enum metric metric)
 {
@@ -77,6 +78,12 @@ void record_open(struct record *r, struct recorder *recorder, enum direction dir
 	metric_add(r->active, 1);
 }
 
+void record_client(struct record *r, const struct addr *address, uint16_t port)
+{
+	r->client = *address;
+	r->client_port = port;
+}
+
 void record_connected(struct record *r, uint64_t now)
 {
 	struct metric_key key = key_of(r, METRIC_CONNECT_DURATION);
@@ -139,6 +146,8 @@ void record_close(struct record *r, enum outcome outcome, uint64_t now)
 	key.metric = METRIC_CONNECTION_DURATION;
 	observe(r, &key, now - r->opened);
 	envoy_close(r->recorder->envoy, &r->envoy, outcome, now - r->opened);
+	if (unlikely(r->recorder->log))
+		record_log_close(r, key.name, outcome, now);
 	/* Last, so that a scrape that sees nothing active has seen the rest. */
 	metric_add(r->active, -1);
 }
@@ -208,6 +217,8 @@ static void on_exchange(void *ctx, const struct http_exchange *x)
 	key.error = (uint8_t)error_of(r, x);
 	key.name = inbound ? METRIC_NAME_NONE : server_name(r);
 	key.detail = x->route;
+	if (unlikely(r->recorder->log))
+		record_log_exchange(r, x, server_name(r), (enum error_type)key.error);
 	observe_request(r, &key, x->ended - x->started, &x->trace, x->ended);
 
 	key = key_of(r,
@@ -272,6 +283,8 @@ static void on_call(void *ctx, const struct rpc_call *c)
 	if (c->error == ERROR_NONE && is_fault(r, c->status))
 		key.error = ERROR_STATUS;
 	key.detail = method;
+	if (unlikely(r->recorder->log))
+		record_log_call(r, c, server_name(r), method, (enum error_type)key.error);
 	observe_call(r, key, c);
 	for (unsigned way = 0; way < WAY_COUNT; way++) {
 		key = (struct metric_key){
@@ -298,7 +311,7 @@ static void on_tls(void *ctx, const struct tls_client *client)
 	struct metrics_shard *shard = r->recorder->shard;
 	struct metric_key key = key_of(r, METRIC_TLS_HANDSHAKES);
 
-	key.name = metrics_name(shard, client->sni, METRIC_NAME_SNI);
+	key.name = r->sni = metrics_name(shard, client->sni, METRIC_NAME_SNI);
 	key.detail = metrics_name(shard, client->alpn, METRIC_NAME_WORD);
 	key.version = (uint8_t)client->version;
 	metric_add(value_of(r, &key), 1);

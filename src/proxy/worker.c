@@ -105,6 +105,7 @@ static void process_facts(void *ctx, struct metrics_process *out)
 		.limit_memory = w->quota.memory,
 		.start_time_ns = w->started,
 	};
+	access_log_counts(w->shared.log, &out->access_written, &out->access_dropped);
 	for (unsigned i = 0; i < REST_COUNT; i++)
 		out->rests[i] = atomic_load(&w->rests[i]);
 	for (unsigned i = 0; i < w->thread_count; i++) {
@@ -351,6 +352,19 @@ static int start_admin(struct worker *w, struct err *e)
 	return admin_start(&admin, &w->admin, e);
 }
 
+static int start_log(struct worker *w, int fd, struct err *e)
+{
+	const struct access_log_config log = {
+		.fd = fd,
+		.threads = w->config->threads,
+		.entries = w->config->access_log_buffer,
+		.metrics = w->metrics,
+		.routes = w->config->routes,
+	};
+
+	return access_log_start(&log, &w->shared.log, e);
+}
+
 static int start_threads(struct worker *w, struct err *e)
 {
 	unsigned count = w->config->threads;
@@ -422,7 +436,7 @@ static void serve(struct worker *w)
 	}
 }
 
-static int init(struct worker *w, int stop_fd, struct err *e)
+static int init(struct worker *w, int stop_fd, int log_fd, struct err *e)
 {
 	const struct proxy_config *c = w->config;
 	const struct metrics_config metrics = {
@@ -451,7 +465,9 @@ static int init(struct worker *w, int stop_fd, struct err *e)
 	w->shared.listed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (w->shared.listed < 0)
 		return err_sys(e, -errno, "cannot make an eventfd");
-	rc = start_threads(w, e);
+	rc = log_fd < 0 ? 0 : start_log(w, log_fd, e);
+	if (rc == 0)
+		rc = start_threads(w, e);
 	w->flows = (struct flow_list){ .threads = w->threads,
 				       .thread_count = w->thread_count,
 				       .answered = w->shared.listed };
@@ -465,7 +481,7 @@ static int init(struct worker *w, int stop_fd, struct err *e)
 }
 
 int worker_run(struct pod *pod, const struct proxy_config *config, struct vitals *vitals,
-	       int stop_fd, struct err *e)
+	       int stop_fd, int log_fd, struct err *e)
 {
 	struct worker w = {
 		.config = config,
@@ -488,13 +504,14 @@ int worker_run(struct pod *pod, const struct proxy_config *config, struct vitals
 	quota_init(&w.quota, config, pod);
 	/* What a large scrape took is to go back at once, not to raise the threshold for it. */
 	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
-	rc = init(&w, stop_fd, e);
+	rc = init(&w, stop_fd, log_fd, e);
 	if (rc == 0)
 		rc = sandbox_worker(config, e);
 	if (rc == 0)
 		serve(&w);
 	admin_stop(w.admin);
 	end_threads(&w);
+	access_log_stop(w.shared.log);
 	if (w.shared.listed >= 0)
 		close(w.shared.listed);
 	metrics_free(w.metrics);

@@ -52,6 +52,8 @@ FAMILIES = {
     "process_open_fds": ("gauge", set(), set()),
     "process_max_fds": ("gauge", set(), set()),
     "sluice_worker_restarts_total": ("counter", set(), set()),
+    "sluice_access_log_lines_total": ("counter", set(), set()),
+    "sluice_access_log_dropped_total": ("counter", set(), set()),
 }
 DURATION_BUCKETS = ["0.0005", "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.075", "0.1",
                     "0.25", "0.5", "0.75", "1.0", "2.5", "5.0", "7.5", "10.0", "+Inf"]

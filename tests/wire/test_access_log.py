@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The access log: a line for each request and connection, and never a delay for its sake."""
+import collections
+import contextlib
+import datetime
+import json
+import os
+import shutil
+import signal
+import ssl
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+
+from lib.proc import Process, alive, children, wait_until
+from lib.servers import Server, http_connection
+from lib.sluice import sluice
+from lib.world import PROXY_UID
+from wire.conftest import Side
+
+PEER = Path(__file__).parent.parent / "lib" / "grpc_peer.py"
+SAMPLED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.fixture
+def directory():
+    """A directory that the proxy may write to."""
+    path = Path(tempfile.mkdtemp(prefix="sluice-access-log."))
+    os.chown(path, PROXY_UID, PROXY_UID)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def logging(world, start_proxy):
+    """Starts an armed proxy that logs to a path."""
+    def start(path, *args, stops=False):
+        patience = "--heartbeat-timeout=" + ("3s" if stops else "20s")
+        sluice(world.pod, "apply", patience)
+        proxy = start_proxy(patience, f"--access-log={path}", *args)
+        proxy.wait_armed()
+        return proxy
+    return start
+
+
+def lines_of(path):
+    text = path.read_bytes()
+    assert text == b"" or text.endswith(b"\n")
+    assert all(len(line) < 4096 for line in text.split(b"\n"))
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def wait_lines(path, count):
+    wait_until(lambda: path.read_bytes().count(b"\n") >= count, f"{count} lines")
+    return lines_of(path)
+
+
+def text(address):
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def log_counts(proxy):
+    m = proxy.metrics()
+    return (m.sum("sluice_access_log_lines_total"), m.sum("sluice_access_log_dropped_total"))
+
+
+def check_common(line, side, family, port):
+    started = datetime.datetime.strptime(line.pop("time"), "%Y-%m-%dT%H:%M:%S.%fZ")
+    age = datetime.datetime.utcnow() - started
+    assert datetime.timedelta(seconds=-1) < age < datetime.timedelta(minutes=5)
+    assert line.pop("duration_seconds") >= 0 and line.pop("flow") > 0
+    assert line.pop("direction") == side.direction
+    assert line.pop("destination") == text((side.address[family], port))
+
+
+def test_requests(side, family, logging, nginx, directory):
+    nginx(side.server)
+    proxy = logging(directory / "log")
+    c = http_connection(side.client, side.address[family], 8080, uid=side.uid)
+    c.request("GET", "/hello?token=s3cret", headers={"Host": "Shop.Example:8080",
+                                                     "traceparent": SAMPLED})
+    size = len(c.getresponse().read())
+    client = text(c.sock.getsockname())
+    c.request("BREW", "/s3cret", headers={"Host": "Shop.Example"})
+    brewed = c.getresponse()
+    error = len(brewed.read())
+    c.close()
+    proxy.settled()
+    lines = wait_lines(directory / "log", 2)
+    assert b"s3cret" not in (directory / "log").read_bytes()
+    assert log_counts(proxy) == (2, 0)
+    common = {"type": "http", "protocol": "http1", "client": client, "version": "1.1"}
+    for line in lines:
+        check_common(line, side, family, 8080)
+        assert line.pop("first_byte_seconds") >= 0
+    name = "Shop.Example" if side.direction == "inbound" else "shop.example"
+    faults = {} if side.direction == "inbound" else {"error_type": str(brewed.status)}
+    assert lines == [
+        {**common, "server_address": name, "method": "GET", "status": 200,
+         "bytes": {"to_server": 0, "to_client": size},
+         "trace_id": "0af7651916cd43dd8448eb211c80319c"},
+        {**common, "server_address": name, "method": "_OTHER", "status": brewed.status,
+         "bytes": {"to_server": 0, "to_client": error}, **faults}]
+
+
+def test_connections(world, side, family, logging, directory):
+    def serve(s):
+        s.sendall(b"220 hello\r\n")
+        while s.recv(65536):
+            pass
+
+    world.keep(Server(side.server, family, 25, serve))
+    proxy = logging(directory / "log")
+    with side.connect(family, 25) as s:
+        assert s.recv(100) == b"220 hello\r\n"
+        s.sendall(b"QUIT\r\n")
+        client = text(s.getsockname())
+    proxy.settled()
+    line, = wait_lines(directory / "log", 1)
+    check_common(line, side, family, 25)
+    assert line == {"type": "connection", "protocol": "tcp", "client": client,
+                    "server_address": side.address[family], "outcome": "closed",
+                    "bytes": {"to_server": 6, "to_client": 11}}
+
+
+def test_tls(world, side, logging, directory):
+    world.keep(Server(side.server, 4, 443, lambda s: s.recv(65536)))
+    proxy = logging(directory / "log")
+    context = ssl.create_default_context()
+    with side.connect(4, 443) as s, contextlib.suppress(OSError):
+        context.wrap_socket(s, server_hostname="web.test")
+    proxy.settled()
+    line, = wait_lines(directory / "log", 1)
+    assert line["type"] == "connection" and line["protocol"] == "tls"
+    assert line["tls_server_name"] == "web.test" and line["bytes"]["to_server"] > 100
+
+
+def test_grpc(world, side, logging, directory):
+    server = world.keep(Process([sys.executable, str(PEER), "server", "8080"],
+                                netns=side.server), "end")
+    server.wait_line("ready")
+    proxy = logging(directory / "log")
+    client = world.keep(Process([sys.executable, str(PEER), "client", f"{side.address[4]}:8080",
+                                 "2"], netns=side.client, uid=side.uid), "end")
+    assert client.wait(timeout=50) == 0, client.output
+    told = json.loads(client.lines[-1])
+    proxy.settled(side.direction)
+    lines = [x for x in wait_lines(directory / "log", sum(told["calls"].values()))
+             if x["type"] != "connection"]
+    assert {(x["type"], x["protocol"]) for x in lines} == {("grpc", "grpc")}
+    assert collections.Counter(
+        f"{x['rpc_method'].split('/')[1]} "
+        f"{x.get('rpc_response_status_code', x.get('error_type', '').upper())}"
+        for x in lines) == told["calls"]
+
+
+def test_hosts_that_mean_harm(side, logging, nginx, directory):
+    """Each line is JSON of one line, bounded, whatever a client says."""
+    nginx(side.server)
+    proxy = logging(directory / "log")
+    hosts = [b'a"b', b"a\\b", b"a\x01\x7f\xff\xc3\xa9b", b"x" * 1000, b"</script>", b"\t \x0b"]
+    for host in hosts:
+        with side.connect(4, 8080) as s:
+            s.sendall(b"GET / HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n")
+            while s.recv(65536):
+                pass
+    proxy.settled(opened=len(hosts))
+    lines = wait_lines(directory / "log", len(hosts))
+    assert len(lines) == len(hosts)
+    if side.direction == "inbound":
+        names = [x["server_address"] for x in lines]
+        assert names[:2] == ['a"b', "a\\b"] and names[3] == "x" * 107
+        assert names[2] == "a\x01\x7f\xff\xc3\xa9b"
+
+
+@pytest.fixture
+def ask(world, nginx):
+    """`ask(n)`: so many requests, one after the other, on a connection of its own that stays."""
+    nginx(world.pod)
+    side = Side(world, "inbound")
+
+    def start(times):
+        connection = world.keep(http_connection(side.client, side.address[4], 8080))
+        for _ in range(times):
+            connection.request("GET", "/hello")
+            answer = connection.getresponse()
+            assert answer.status == 200 and answer.read()
+    return start
+
+
+def test_a_reader_that_stalls(logging, ask, directory):
+    """Traffic goes on, what finds no room is counted, and the rest arrives whole."""
+    pipe = directory / "pipe"
+    os.mkfifo(pipe)
+    os.chmod(pipe, 0o666)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        proxy = logging(pipe, "--access-log-buffer=64")
+        ask(1000)
+        wait_until(lambda: log_counts(proxy)[1] > 0, "lines to be dropped")
+        ask(1000)
+        got = []
+
+        def settled(total):
+            with contextlib.suppress(BlockingIOError):
+                while data := os.read(reader, 65536):
+                    got.append(data)
+            return sum(log_counts(proxy)) == total
+
+        wait_until(lambda: settled(2000), "all lines to be written or dropped")
+        dropped = log_counts(proxy)[1]
+        ask(1)
+        wait_until(lambda: settled(2001), "another line")
+        settled(2001)
+        assert log_counts(proxy)[1] == dropped, "there was room again"
+        written, dropped = log_counts(proxy)
+        assert written + dropped == 2001 and dropped > 0
+        lines = [json.loads(x) for x in b"".join(got).splitlines()]
+        assert len(lines) == written
+    finally:
+        os.close(reader)
+
+
+def test_a_disk_that_is_full(logging, ask):
+    proxy = logging("/dev/full")
+    for total in (10, 20):
+        ask(10)
+        wait_until(lambda total=total: log_counts(proxy) == (0, total), "all to be dropped")
+    assert sum("cannot write the access log" in line for line in proxy.lines) == 1
+    assert "No space left" in proxy.output
+
+
+def test_standard_output(logging, ask):
+    proxy = logging("-", "--drain-timeout=0ms", stops=True)
+    ask(3)
+    wait_until(lambda: log_counts(proxy) == (3, 0), "three lines")
+    assert proxy.stop() == 0
+    lines = [json.loads(x) for x in proxy.lines if x.startswith("{")]
+    assert [x["status"] for x in lines if x["type"] == "http"] == [200] * 3
+
+
+def test_a_stop_writes_the_last_lines(logging, ask, directory):
+    proxy = logging(directory / "log", "--threads=2", "--drain-timeout=0ms", stops=True)
+    for _ in range(4):
+        ask(50)
+    assert proxy.stop() == 0
+    assert len(lines_of(directory / "log")) == 200
+
+
+def test_a_stalled_reader_does_not_hold_a_stop(logging, ask, directory):
+    pipe = directory / "pipe"
+    os.mkfifo(pipe)
+    os.chmod(pipe, 0o666)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        proxy = logging(pipe, "--access-log-buffer=64", "--drain-timeout=0ms", stops=True)
+        ask(1000)
+        assert proxy.stop() == 0
+    finally:
+        os.close(reader)
+
+
+def test_the_next_worker_writes_on(logging, ask, directory):
+    proxy = logging(directory / "log")
+    ask(5)
+    wait_lines(directory / "log", 5)
+    worker = proxy.worker
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: not alive(worker), "the worker to die")
+    wait_until(lambda: set(children(proxy.pid)) - {worker}, "another worker")
+    proxy.wait_armed()
+    ask(5)
+    assert len(wait_lines(directory / "log", 10)) == 10
+
+
+def test_many_threads_at_once(logging, ask, directory):
+    """Lines are whole, each request has one, and none is lost where there is room."""
+    proxy = logging(directory / "log", "--threads=3", "--access-log-buffer=65536")
+    askers = [threading.Thread(target=lambda: ask(500)) for _ in range(4)]
+    for t in askers:
+        t.start()
+    for t in askers:
+        t.join()
+    lines = wait_lines(directory / "log", 2000)
+    assert len(lines) == 2000
+    assert collections.Counter(collections.Counter(x["flow"] for x in lines).values()) == {500: 4}
+    assert log_counts(proxy) == (2000, 0)
+
+
+def test_off_by_default(proxy, ask):
+    ask(2)
+    assert log_counts(proxy) == (0, 0)
+    assert not any(x.startswith("{") for x in proxy.lines)
+
+
+@pytest.mark.parametrize("path", ["/nowhere/log", "/", "pipe"])
+def test_a_log_that_cannot_be_opened(world, start_proxy, directory, path):
+    if path == "pipe":
+        path = directory / "pipe"
+        os.mkfifo(path)
+        os.chmod(path, 0o666)
+    proxy = start_proxy(f"--access-log={path}", ready=False)
+    assert proxy.wait() == 1
+    assert proxy.lines == [line for line in proxy.lines if "--access-log: cannot open" in line]
+    assert len(proxy.lines) == 1
