@@ -115,7 +115,8 @@ void envoy_lost(struct envoy_stats *s, const struct envoy_flow *f)
 }
 
 /* A connect that failed: nobody knows for what kind of request it was. */
-static void connect_failed(struct envoy_stats *s, const struct envoy_flow *f, enum outcome outcome)
+static void connect_failed(struct envoy_stats *s, const struct envoy_flow *f, enum outcome outcome,
+			   uint64_t ns)
 {
 	enum envoy_cluster cluster = cluster_of(f->direction, false);
 
@@ -127,6 +128,7 @@ static void connect_failed(struct envoy_stats *s, const struct envoy_flow *f, en
 	if (outcome == OUTCOME_TIMEOUT)
 		up(s, cluster, ENVOY_UP_CX_CONNECT_TIMEOUT);
 	up(s, cluster, ENVOY_UP_CX_DESTROY);
+	observe(&s->clusters[cluster].cx_length, ns);
 }
 
 void envoy_close(struct envoy_stats *s, struct envoy_flow *f, enum outcome outcome, uint64_t ns)
@@ -141,7 +143,7 @@ void envoy_close(struct envoy_stats *s, struct envoy_flow *f, enum outcome outco
 		up(s, f->cluster, ENVOY_UP_CX_DESTROY);
 		observe(&s->clusters[f->cluster].cx_length, ns);
 	} else if (!f->connected) {
-		connect_failed(s, f, outcome);
+		connect_failed(s, f, outcome, ns);
 	}
 }
 

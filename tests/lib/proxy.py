@@ -78,6 +78,11 @@ class Proxy(Process):
         assert status == 200 and headers["Content-Type"].startswith("text/plain; version=0.0.4")
         return Metrics(body.decode())
 
+    def envoy_metrics(self):
+        status, headers, body = self.get("/stats/prometheus")
+        assert status == 200 and headers["Content-Type"] == "text/plain; charset=UTF-8"
+        return Metrics(body.decode())
+
     def settled(self, direction=None, opened=1):
         """The metrics once that many connections were opened and none is active: final counts."""
         labels = {"direction": direction} if direction else {}
