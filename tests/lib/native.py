@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Compiles the helpers in tests/native when a test first needs them; they go with the run."""
 import atexit
+import fcntl
 import functools
 import os
 import pathlib
@@ -9,11 +10,41 @@ import subprocess
 import tempfile
 
 SOURCES = pathlib.Path(__file__).resolve().parents[1] / "native"
+PREFIX = "sluice-native."
+
+
+def _locked(path):
+    """A descriptor that holds the directory for as long as this process lives, or None: somebody
+    else does, or it is gone."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(fd), os.stat(path)):
+            return fd
+    except OSError:
+        pass
+    os.close(fd)
+    return None
+
+
+def _remove_left_ones():
+    """What runs left behind that were killed: nobody holds it."""
+    for path in pathlib.Path(tempfile.gettempdir()).glob(PREFIX + "*"):
+        fd = _locked(path)
+        if fd is not None:
+            shutil.rmtree(path, ignore_errors=True)
+            os.close(fd)
 
 
 @functools.cache
 def _directory():
-    made = tempfile.mkdtemp(prefix="sluice-native-")
+    _remove_left_ones()
+    made = tempfile.mkdtemp(prefix=PREFIX)
+    while _locked(made) is None:  # another run took it for one that was left, in that moment
+        made = tempfile.mkdtemp(prefix=PREFIX)
     atexit.register(shutil.rmtree, made, ignore_errors=True)
     os.chmod(made, 0o755)  # for programs of other users
     return pathlib.Path(made)
