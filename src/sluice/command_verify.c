@@ -3,12 +3,20 @@
 #include "commands.h"
 
 #include "json.h"
+#include "log.h"
 #include "netns.h"
 #include "privs.h"
 #include "verify_run.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+
+/* How often one looks whether another one is done, and for how long each time: a minute in all. */
+#define TURN_TRIES    1200
+#define TURN_PAUSE_NS 50000000
 
 /* Set by the first signal that asks us to end. */
 static volatile int stop;
@@ -30,6 +38,38 @@ static void catch_signals(void)
 		sigaction(signals[i], &action, NULL);
 	/* Whoever reads the lines may go away: cleaning up comes first. */
 	signal(SIGPIPE, SIG_IGN);
+}
+
+/*
+ * Two at once would take each other's listeners for a proxy. So whoever is at work holds a name
+ * that exists once in a network namespace, and that the kernel takes back, however it ends
+ * (unix(7), abstract). Returns what to close, or -errno with @e set.
+ */
+static int wait_for_turn(struct err *e)
+{
+	const struct sockaddr_un name = { .sun_family = AF_UNIX, .sun_path = "\0sluice-verify" };
+	const socklen_t len =
+		offsetof(struct sockaddr_un, sun_path) + sizeof("\0sluice-verify") - 1;
+	const struct timespec pause = { .tv_nsec = TURN_PAUSE_NS };
+	/* #syscalls socket bind clock_nanosleep */
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return err_sys(e, -errno, "cannot make a socket");
+	for (unsigned try = 0; bind(fd, (const struct sockaddr *)&name, len) < 0; try++) {
+		if (errno != EADDRINUSE)
+			return err_sys(e, -errno, "cannot take the name of who verifies");
+		if (stop)
+			return err_set(e, -EINTR, "interrupted");
+		if (try == TURN_TRIES)
+			return err_set(e, -EBUSY,
+				       "another 'sluice verify' has been at work in this namespace "
+				       "for a minute: try again when it is done");
+		if (try == 0)
+			log_info("another 'sluice verify' is at work in this namespace: waiting");
+		nanosleep(&pause, NULL);
+	}
+	return take_fd(&fd);
 }
 
 struct printer {
@@ -64,6 +104,7 @@ static void print_report(const struct verify_report *r, void *data)
 static int verify(const struct config *c, const struct plan *plan, struct err *e)
 {
 	struct printer p = { .output = c->output };
+	_cleanup_close_ int turn = -1;
 	long failed;
 	int rc = c->netns ? netns_enter(c->netns, e) : 0;
 
@@ -72,6 +113,9 @@ static int verify(const struct config *c, const struct plan *plan, struct err *e
 	if (rc < 0)
 		return rc;
 	catch_signals();
+	turn = wait_for_turn(e);
+	if (turn < 0)
+		return turn;
 	failed = verify_run(c, plan, &stop, print_report, &p, e);
 	if (failed < 0)
 		return (int)failed;

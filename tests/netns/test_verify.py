@@ -68,6 +68,21 @@ def test_other_plans(world, backend, options):
     assert len([1 for word, _, _ in outcomes(done) if word == "ok"]) >= 9, done.out
 
 
+def test_three_at_once_take_turns(applied):
+    """None takes another's listeners for a proxy."""
+    before = traces(applied.pod)
+    running = [applied.keep(Process([SLUICE, "verify", *OPTIONS], netns=applied.pod,
+                                    env=environment(applied.pod.environment)), "end")
+               for _ in range(3)]
+    alone = sluice(applied.pod, "verify", *OPTIONS)
+    for process in running:
+        assert process.wait(50) == DONE, process.output
+        assert process.lines[-1] == alone.out.splitlines()[-1], process.output
+    assert "at work in this namespace: waiting" in alone.err + "".join(
+        process.output for process in running)
+    assert traces(applied.pod) == before
+
+
 def test_nothing_applied_fails(world, backend):
     del backend
     done = sluice(world.pod, "verify", status=DRIFT)
