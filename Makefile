@@ -43,26 +43,26 @@ sluice := backend backend_iptc backend_nft command_explain command_verify comman
 proxy := dns_message resolver resolver_cache resolver_channel \
 	access_log access_log_text admin admin_endpoints admin_flows admin_http admin_request \
 	envoy_stats envoy_stats_text \
-	flow flow_list grpc heartbeat hpack hpack_huffman hpack_table http1 http1_line \
+	flow flow_list grpc gzip heartbeat hpack hpack_huffman hpack_table http1 http1_line \
 	http1_pair http1_parse http1_ring http2 http2_stream listener loop main metrics metrics_info \
-	metrics_labels metrics_names metrics_process metrics_text observer origdst parent pipes pod proxy_man \
-	proxy_options quota record record_log relay routes sandbox sniff thread tls_hello trace \
-	upstream worker writer
+	metrics_labels metrics_names metrics_process metrics_text negotiate observer origdst parent \
+	pipes pod proxy_man proxy_options quota record record_log relay routes sandbox sniff thread \
+	tls_hello trace upstream worker writer
 # Unit test programs, by what they are linked with.
 unit-common := test_addr test_interval test_options test_parse test_protocol test_target
 unit-sluice := test_compare test_config test_decode_nft test_encode test_encode_xt test_explain \
 	test_lower test_plan test_privs test_sock_destroy test_status
 unit-proxy := test_dns_message test_resolver test_resolver_cache \
 	test_access_log test_admin test_admin_request test_envoy_stats \
-	test_grpc test_hpack test_http1 test_http1_parse test_http2 test_metrics \
-	test_metrics_text test_quota test_routes test_sandbox test_sniff \
+	test_grpc test_gzip test_hpack test_http1 test_http1_parse test_http2 test_metrics \
+	test_metrics_text test_negotiate test_quota test_routes test_sandbox test_sniff \
 	test_tls_hello test_trace test_upstream
 fuzz := fuzz_admin fuzz_hpack fuzz_http1 fuzz_http2 fuzz_observer fuzz_parse fuzz_tls_hello
 
 # ---- Libraries: found once, installed by scripts/deps where they are missing ----
 
 libraries := libnftnl libmnl libip4tc libip6tc
-proxy-libraries := libcares
+proxy-libraries := libcares zlib
 # GNU make builds an included file and starts again, so the flags below are there from then on.
 ifneq ($(filter-out clean help deps uninstall lint check-layers print-%,$(or $(MAKECMDGOALS),all)),)
 include $(BUILD)/config.mk

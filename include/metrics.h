@@ -168,16 +168,23 @@ struct metrics_process {
 	uint64_t rounds;			 /* of all event loops */
 	uint64_t access_written, access_dropped; /* lines of the access log */
 	uint64_t start_time_ns;			 /* CLOCK_REALTIME */
+	uint64_t clock_offset; /* ns from CLOCK_MONOTONIC to CLOCK_REALTIME, modulo 2^64 */
 };
 
 /* Resident bytes of this process; 0 where the kernel does not say. Of proc(5), statm. */
 uint64_t metrics_resident_bytes(void);
 
+enum metrics_format {
+	METRICS_TEXT,	     /* text format 0.0.4 */
+	METRICS_OPENMETRICS, /* OpenMetrics 1.0.0, with exemplars */
+	METRICS_FORMAT_COUNT,
+};
+
 /*
- * The whole exposition in text format 0.0.4, written piece by piece through @write, which returns
+ * The whole exposition in @format, written piece by piece through @write, which returns
  * 0 or a negative errno that ends it (returned). May run in any one thread at a time.
  */
 int metrics_text(struct metrics *m, const struct metrics_process *process,
-		 int (*write)(void *to, struct span piece), void *to);
+		 enum metrics_format format, int (*write)(void *to, struct span piece), void *to);
 
 #endif

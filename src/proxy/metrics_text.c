@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Text format 0.0.4: https://prometheus.io/docs/instrumenting/exposition_formats/
+ * OpenMetrics 1.0.0: https://prometheus.io/docs/specs/om/open_metrics_spec/
+ *
+ * The second differs in how families are called, in exemplars, and in its last line.
  *
  * Written while the owning threads go on counting: each number is one relaxed load. A histogram's
  * count is the sum of the buckets that were read, so the two always agree.
@@ -11,32 +14,59 @@
 
 #include <errno.h>
 
-static void out_header(struct writer *o, const char *name, const char *type, const char *help)
-{
-	const char *const pieces[] = { "# HELP ", name, " ", help, "\n# TYPE ", name, " ", type };
+/* One exposition on its way. */
+struct page {
+	struct writer w;
+	struct metrics *m;
+	const struct metrics_process *process;
+	enum metrics_format format;
+	char *joined; /* room for a series' labels, the service's included */
+};
 
-	for (unsigned i = 0; i < ARRAY_SIZE(pieces); i++)
-		writer_str(o, pieces[i]);
-	writer_str(o, "\n");
+static bool ends_in(struct span s, struct span end)
+{
+	return s.len > end.len && memcmp(s.ptr + s.len - end.len, end.ptr, end.len) == 0;
+}
+
+/* OpenMetrics calls a family by what its samples' names have before their suffix. */
+static void out_header(struct page *p, const char *name, const char *type, const char *help)
+{
+	struct span family = span_str(name);
+
+	if (p->format == METRICS_OPENMETRICS && ends_in(family, SPAN_LIT("_total"))) {
+		family.len -= 6;
+	} else if (p->format == METRICS_OPENMETRICS && ends_in(family, SPAN_LIT("_info"))) {
+		family.len -= 5;
+		type = "info";
+	}
+	writer_str(&p->w, "# HELP ");
+	writer_span(&p->w, family);
+	writer_str(&p->w, " ");
+	writer_str(&p->w, help);
+	writer_str(&p->w, "\n# TYPE ");
+	writer_span(&p->w, family);
+	writer_str(&p->w, " ");
+	writer_str(&p->w, type);
+	writer_str(&p->w, "\n");
 }
 
 /* name_suffix{labels,le="le"} and a blank. @suffix, @labels may be ""; @le NULL: none. */
-static void out_sample(struct writer *o, const char *name, const char *suffix, struct span labels,
+static void out_sample(struct page *p, const char *name, const char *suffix, struct span labels,
 		       const char *le)
 {
-	writer_str(o, name);
-	writer_str(o, suffix);
+	writer_str(&p->w, name);
+	writer_str(&p->w, suffix);
 	if (labels.len || le) {
-		writer_str(o, "{");
-		writer_span(o, labels);
+		writer_str(&p->w, "{");
+		writer_span(&p->w, labels);
 		if (le) {
-			writer_str(o, labels.len ? ",le=\"" : "le=\"");
-			writer_str(o, le);
-			writer_str(o, "\"");
+			writer_str(&p->w, labels.len ? ",le=\"" : "le=\"");
+			writer_str(&p->w, le);
+			writer_str(&p->w, "\"");
 		}
-		writer_str(o, "}");
+		writer_str(&p->w, "}");
 	}
-	writer_str(o, " ");
+	writer_str(&p->w, " ");
 }
 
 static uint64_t load(const _Atomic uint64_t *from)
@@ -44,11 +74,18 @@ static uint64_t load(const _Atomic uint64_t *from)
 	return atomic_load_explicit(from, memory_order_relaxed);
 }
 
-/* The parts of a series of every shard, added up. */
+/* An example of a bucket; @at 0: there is none. */
+struct example {
+	struct trace trace;
+	uint64_t value, at; /* of the metric's unit; CLOCK_MONOTONIC, ns */
+};
+
+/* The parts of a series of every shard, added up; of examples the latest. */
 struct total {
 	uint64_t buckets[METRIC_BUCKETS_MAX];
 	u128 sum;
 	uint64_t value;
+	struct example examples[METRIC_BUCKETS_MAX];
 };
 
 static u128 histogram_sum(const struct metric_histogram *h)
@@ -63,7 +100,37 @@ static u128 histogram_sum(const struct metric_histogram *h)
 	return (u128)wraps << 64 | sum;
 }
 
-static void total_of(const struct metric_series *x, struct total *t)
+/* Reads an exemplar that may be changing. */
+static void example_read(const struct metric_exemplar *x, struct example *out)
+{
+	uint64_t words[ARRAY_SIZE(x->words)];
+	uint32_t before, after;
+
+	do {
+		before = atomic_load_explicit(&x->sequence, memory_order_acquire);
+		for (unsigned i = 0; i < ARRAY_SIZE(words); i++)
+			words[i] = atomic_load_explicit(&x->words[i], memory_order_acquire);
+		after = atomic_load_explicit(&x->sequence, memory_order_relaxed);
+	} while (before != after || before & 1);
+	memcpy(&out->trace, words, sizeof(out->trace));
+	out->value = words[3];
+	out->at = words[4];
+}
+
+static void examples_of(const struct metric_histogram *h, struct example *out)
+{
+	const struct metric_exemplar *x = atomic_load_explicit(&h->exemplars, memory_order_acquire);
+
+	for (; x; x = x->next) {
+		struct example one;
+
+		example_read(x, &one);
+		if (one.at > out[x->bucket].at)
+			out[x->bucket] = one;
+	}
+}
+
+static void total_of(const struct metric_series *x, struct total *t, bool examples)
 {
 	const struct metric_info *info = &metric_infos[x->key.metric];
 	const struct metric_part *part = atomic_load_explicit(&x->parts, memory_order_acquire);
@@ -77,75 +144,107 @@ static void total_of(const struct metric_series *x, struct total *t)
 		t->sum += histogram_sum(&part->histogram);
 		for (unsigned i = 0; i <= info->bounds->count; i++)
 			t->buckets[i] += load(&part->histogram.buckets[i]);
+		if (examples)
+			examples_of(&part->histogram, t->examples);
 	}
 }
 
-static void out_histogram(struct writer *o, const struct metric_info *info, struct span labels,
+static void out_hex(struct page *p, const uint8_t *bytes, size_t count)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < count; i++) {
+		const char two[] = { digits[bytes[i] >> 4], digits[bytes[i] & 15] };
+
+		writer_span(&p->w, SPAN(two, sizeof(two)));
+	}
+}
+
+static void out_value(struct page *p, const struct metric_bounds *bounds, u128 value)
+{
+	if (bounds->seconds)
+		writer_seconds(&p->w, value);
+	else
+		writer_u64(&p->w, (uint64_t)value);
+}
+
+static void out_example(struct page *p, const struct metric_bounds *bounds, const struct example *x)
+{
+	writer_str(&p->w, " # {trace_id=\"");
+	out_hex(p, x->trace.trace_id, sizeof(x->trace.trace_id));
+	writer_str(&p->w, "\",span_id=\"");
+	out_hex(p, x->trace.span_id, sizeof(x->trace.span_id));
+	writer_str(&p->w, "\"} ");
+	out_value(p, bounds, x->value);
+	writer_str(&p->w, " ");
+	writer_seconds(&p->w, x->at + p->process->clock_offset);
+}
+
+static void out_histogram(struct page *p, const struct metric_info *info, struct span labels,
 			  const struct total *t)
 {
 	uint64_t count = 0;
 
 	for (unsigned i = 0; i <= info->bounds->count; i++) {
 		count += t->buckets[i];
-		out_sample(o, info->name, "_bucket", labels,
+		out_sample(p, info->name, "_bucket", labels,
 			   i < info->bounds->count ? info->bounds->texts[i] : "+Inf");
-		writer_u64(o, count);
-		writer_str(o, "\n");
+		writer_u64(&p->w, count);
+		if (t->examples[i].at)
+			out_example(p, info->bounds, &t->examples[i]);
+		writer_str(&p->w, "\n");
 	}
-	out_sample(o, info->name, "_sum", labels, NULL);
-	if (info->bounds->seconds)
-		writer_seconds(o, t->sum);
-	else
-		writer_u64(o, (uint64_t)t->sum);
-	writer_str(o, "\n");
-	out_sample(o, info->name, "_count", labels, NULL);
-	writer_u64(o, count);
-	writer_str(o, "\n");
+	out_sample(p, info->name, "_sum", labels, NULL);
+	out_value(p, info->bounds, t->sum);
+	writer_str(&p->w, "\n");
+	out_sample(p, info->name, "_count", labels, NULL);
+	writer_u64(&p->w, count);
+	writer_str(&p->w, "\n");
 }
 
-/* The base labels and @own, joined in @joined. */
-static struct span join(const struct metrics *m, const struct metric_labels *own, char *joined)
+/* The service's labels and @own; valid until the next call. */
+static struct span join(struct page *p, const struct metric_labels *own)
 {
-	size_t base = strlen(m->base_labels);
-	char *at = joined;
+	size_t base = strlen(p->m->base_labels);
+	char *at = p->joined;
 
-	memcpy(at, m->base_labels, base);
+	memcpy(at, p->m->base_labels, base);
 	at += base;
 	if (base && own->len)
 		*at++ = ',';
 	memcpy(at, own->text, own->len);
 	at += own->len;
-	return SPAN(joined, (size_t)(at - joined));
+	return SPAN(p->joined, (size_t)(at - p->joined));
 }
 
-static void out_metric(struct writer *o, struct metrics *m, enum metric metric, char *joined)
+static void out_metric(struct page *p, enum metric metric)
 {
 	static const char *const types[] = { "counter", "gauge", "histogram" };
 	const struct metric_info *info = &metric_infos[metric];
 	const struct metric_series *x =
-		atomic_load_explicit(&m->first[metric], memory_order_acquire);
+		atomic_load_explicit(&p->m->first[metric], memory_order_acquire);
 	struct metric_labels own;
 	struct total t;
 
 	if (x)
-		out_header(o, info->name, types[info->type], info->help);
-	for (; x && o->rc == 0; x = atomic_load_explicit(&x->next, memory_order_acquire)) {
+		out_header(p, info->name, types[info->type], info->help);
+	for (; x && p->w.rc == 0; x = atomic_load_explicit(&x->next, memory_order_acquire)) {
 		struct span labels;
 
-		metric_labels_of(m, &x->key, &own);
-		labels = join(m, &own, joined);
-		total_of(x, &t);
+		metric_labels_of(p->m, &x->key, &own);
+		labels = join(p, &own);
+		total_of(x, &t, p->format == METRICS_OPENMETRICS);
 		if (info->type == METRIC_HISTOGRAM) {
-			out_histogram(o, info, labels, &t);
+			out_histogram(p, info, labels, &t);
 			continue;
 		}
-		out_sample(o, info->name, "", labels, NULL);
+		out_sample(p, info->name, "", labels, NULL);
 		if (info->type == METRIC_GAUGE && (int64_t)t.value < 0) {
-			writer_str(o, "-");
+			writer_str(&p->w, "-");
 			t.value = -t.value;
 		}
-		writer_u64(o, t.value);
-		writer_str(o, "\n");
+		writer_u64(&p->w, t.value);
+		writer_str(&p->w, "\n");
 	}
 }
 
@@ -156,25 +255,26 @@ struct fact {
 	bool ns; /* nanoseconds, printed as seconds */
 };
 
-static void out_rests(struct writer *o, struct metrics *m, const uint64_t rests[REST_COUNT],
-		      char *joined)
+static void out_rests(struct page *p)
 {
+	const uint64_t *rests = p->process->rests;
 	struct metric_labels own;
 
-	out_header(o, "sluice_heartbeats_withheld_total", "counter",
+	out_header(p, "sluice_heartbeats_withheld_total", "counter",
 		   "Heartbeats that were not sent, so that new connections go past the proxy.");
 	for (int reason = REST_NONE + 1; reason < REST_COUNT; reason++) {
 		own.len = 0;
 		metric_labels_add(&own, "reason", span_str(rest_names[reason]));
-		out_sample(o, "sluice_heartbeats_withheld_total", "", join(m, &own, joined), NULL);
-		writer_u64(o, rests[reason]);
-		writer_str(o, "\n");
+		out_sample(p, "sluice_heartbeats_withheld_total", "", join(p, &own), NULL);
+		writer_u64(&p->w, rests[reason]);
+		writer_str(&p->w, "\n");
 	}
 }
 
-static void out_facts(struct writer *o, struct metrics *m, const struct metrics_process *p,
-		      char *joined)
+static void out_facts(struct page *p)
 {
+	const struct metrics_process *process = p->process;
+	struct metrics *m = p->m;
 	struct metric_labels none = { .len = 0 };
 	struct span base;
 	struct metrics_self self;
@@ -182,24 +282,25 @@ static void out_facts(struct writer *o, struct metrics *m, const struct metrics_
 	metrics_self_read(&self);
 	const struct fact facts[] = {
 		{ "sluice_worker_restarts_total", "counter", "Workers started after one that died.",
-		  p->worker_restarts, false },
+		  process->worker_restarts, false },
 		{ "sluice_connections_limit", "gauge", "Connections that may be open at once.",
-		  p->limit_connections, false },
+		  process->limit_connections, false },
 		{ "sluice_connections_used", "gauge", "Connections that count against the limit.",
-		  p->used_connections, false },
+		  process->used_connections, false },
 		{ "sluice_memory_limit_bytes", "gauge",
-		  "What process_resident_memory_bytes may be.", p->limit_memory, false },
+		  "What process_resident_memory_bytes may be.", process->limit_memory, false },
 		{ "sluice_backlog_bytes", "gauge",
-		  "Bytes that were read and wait for a slow reader.", p->backlog, false },
+		  "Bytes that were read and wait for a slow reader.", process->backlog, false },
 		{ "sluice_observers_off", "gauge",
 		  "Whether nothing is observed of new connections, after too many crashes.",
-		  p->observers_off, false },
+		  process->observers_off, false },
 		{ "sluice_access_log_lines_total", "counter", "Lines of the access log.",
-		  p->access_written, false },
+		  process->access_written, false },
 		{ "sluice_access_log_dropped_total", "counter",
-		  "Lines of the access log that were not written.", p->access_dropped, false },
+		  "Lines of the access log that were not written.", process->access_dropped,
+		  false },
 		{ "sluice_loop_rounds_total", "counter", "Times that event loops went round.",
-		  p->rounds, false },
+		  process->rounds, false },
 		{ "sluice_samples_limit", "gauge",
 		  "Lines of series that there may be before _OTHER takes the rest.", m->samples_max,
 		  false },
@@ -214,90 +315,98 @@ static void out_facts(struct writer *o, struct metrics *m, const struct metrics_
 		{ "process_max_fds", "gauge", "Descriptors that it may have open.", self.max_fds,
 		  false },
 		{ "process_start_time_seconds", "gauge",
-		  "When the worker started, in seconds since 1970.", p->start_time_ns, true },
+		  "When the worker started, in seconds since 1970.", process->start_time_ns, true },
 	};
 
-	out_rests(o, m, p->rests, joined);
-	base = join(m, &none, joined);
-	if (p->armed_known) {
-		out_header(o, "sluice_armed", "gauge",
+	out_rests(p);
+	base = join(p, &none);
+	if (process->armed_known) {
+		out_header(p, "sluice_armed", "gauge",
 			   "Whether the kernel redirects new connections to this proxy.");
-		out_sample(o, "sluice_armed", "", base, NULL);
-		writer_str(o, p->armed ? "1\n" : "0\n");
+		out_sample(p, "sluice_armed", "", base, NULL);
+		writer_str(&p->w, process->armed ? "1\n" : "0\n");
 	}
 	for (unsigned i = 0; i < ARRAY_SIZE(facts); i++) {
-		out_header(o, facts[i].name, facts[i].type, facts[i].help);
-		out_sample(o, facts[i].name, "", base, NULL);
+		out_header(p, facts[i].name, facts[i].type, facts[i].help);
+		out_sample(p, facts[i].name, "", base, NULL);
 		if (facts[i].ns)
-			writer_seconds(o, facts[i].value);
+			writer_seconds(&p->w, facts[i].value);
 		else
-			writer_u64(o, facts[i].value);
-		writer_str(o, "\n");
+			writer_u64(&p->w, facts[i].value);
+		writer_str(&p->w, "\n");
 	}
 }
 
 /* How near the bounds on names are. */
-static void out_names(struct writer *o, struct metrics *m, bool limit, char *joined)
+static void out_names(struct page *p, bool limit)
 {
+	struct metrics *m = p->m;
 	const char *name = limit ? "sluice_names_limit" : "sluice_names_used";
 	struct metric_labels own;
 
-	out_header(o, name, "gauge",
+	out_header(p, name, "gauge",
 		   limit ? "Distinct names in labels at most." : "Distinct names in labels.");
 	for (int kind = 0; kind < METRIC_NAME_KIND_COUNT; kind++) {
 		own.len = 0;
 		metric_labels_add(&own, "kind", span_str(metric_name_kinds[kind]));
-		out_sample(o, name, "", join(m, &own, joined), NULL);
-		writer_u64(o, limit ? m->names.max[kind]
-				    : atomic_load_explicit(&m->names.used[kind],
-							   memory_order_relaxed));
-		writer_str(o, "\n");
+		out_sample(p, name, "", join(p, &own), NULL);
+		writer_u64(&p->w, limit ? m->names.max[kind]
+					: atomic_load_explicit(&m->names.used[kind],
+							       memory_order_relaxed));
+		writer_str(&p->w, "\n");
 	}
 }
 
-static void out_infos(struct writer *o, struct metrics *m, char *joined)
+static void out_infos(struct page *p)
 {
+	struct metrics *m = p->m;
 	struct metric_labels own = { .len = 0 };
 
 	if (*m->base_labels) {
-		out_header(o, "target_info", "gauge", "The service that is observed.");
-		out_sample(o, "target_info", "", join(m, &own, joined), NULL);
-		writer_str(o, "1\n");
+		out_header(p, "target_info", "gauge", "The service that is observed.");
+		out_sample(p, "target_info", "", join(p, &own), NULL);
+		writer_str(&p->w, "1\n");
 	}
-	out_header(o, "sluice_build_info", "gauge", "The program's version.");
+	out_header(p, "sluice_build_info", "gauge", "The program's version.");
 	metric_labels_add(&own, "version", span_str(VERSION));
-	out_sample(o, "sluice_build_info", "", join(m, &own, joined), NULL);
-	writer_str(o, "1\n");
+	out_sample(p, "sluice_build_info", "", join(p, &own), NULL);
+	writer_str(&p->w, "1\n");
 	out_header(
-		o, "sluice_series_overflow_total", "counter",
+		p, "sluice_series_overflow_total", "counter",
 		"Times that a series beyond the bound on samples was asked for and _OTHER taken.");
 	for (int metric = 0; metric < METRIC_COUNT; metric++) {
 		own.len = 0;
 		metric_labels_add(&own, "metric", span_str(metric_infos[metric].name));
-		out_sample(o, "sluice_series_overflow_total", "", join(m, &own, joined), NULL);
-		writer_u64(o, load(&m->overflowed[metric]));
-		writer_str(o, "\n");
+		out_sample(p, "sluice_series_overflow_total", "", join(p, &own), NULL);
+		writer_u64(&p->w, load(&m->overflowed[metric]));
+		writer_str(&p->w, "\n");
 	}
 }
 
 int metrics_text(struct metrics *m, const struct metrics_process *process,
-		 int (*write)(void *to, struct span piece), void *to)
+		 enum metrics_format format, int (*write)(void *to, struct span piece), void *to)
 {
 	_cleanup_free_ char *joined = malloc(strlen(m->base_labels) + 1 + METRIC_LABELS_TEXT);
-	_cleanup_free_ struct writer *o = malloc(sizeof(*o));
+	_cleanup_free_ struct page *p = malloc(sizeof(*p));
 
-	if (!joined || !o)
+	if (!joined || !p)
 		return err_set(NULL, -ENOMEM, "out of memory for metrics");
-	o->write = write;
-	o->to = to;
-	o->rc = 0;
-	o->len = 0;
+	p->w.write = write;
+	p->w.to = to;
+	p->w.rc = 0;
+	p->w.len = 0;
+	p->m = m;
+	p->process = process;
+	p->format = format;
+	p->joined = joined;
 	for (int metric = 0; metric < METRIC_COUNT; metric++)
-		out_metric(o, m, (enum metric)metric, joined);
-	out_infos(o, m, joined);
-	out_names(o, m, true, joined);
-	out_names(o, m, false, joined);
-	out_facts(o, m, process, joined);
-	writer_flush(o);
-	return o->rc;
+		out_metric(p, (enum metric)metric);
+	out_infos(p);
+	out_names(p, true);
+	out_names(p, false);
+	out_facts(p);
+	if (format == METRICS_OPENMETRICS)
+		writer_str(&p->w, "# EOF\n");
+	writer_flush(&p->w);
+	return p->w.rc;
 }

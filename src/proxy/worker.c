@@ -90,6 +90,15 @@ static const char *take_order(void *ctx, enum vitals_order order)
 	       "it is stopped";
 }
 
+/* CLOCK_REALTIME, ns. */
+static uint64_t real_time(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 static void process_facts(void *ctx, struct metrics_process *out)
 {
 	struct worker *w = ctx;
@@ -104,6 +113,7 @@ static void process_facts(void *ctx, struct metrics_process *out)
 		.used_connections = atomic_load(&w->shared.connections),
 		.limit_memory = w->quota.memory,
 		.start_time_ns = w->started,
+		.clock_offset = real_time() - loop_clock(),
 	};
 	access_log_counts(w->shared.log, &out->access_written, &out->access_dropped);
 	for (unsigned i = 0; i < REST_COUNT; i++)
@@ -452,11 +462,9 @@ static int init(struct worker *w, int stop_fd, int log_fd, struct err *e)
 		.service_namespace = c->service_namespace,
 		.routes = c->routes,
 	};
-	struct timespec now;
 	int rc;
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	w->started = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	w->started = real_time();
 	w->next_beat = w->begun = loop_clock();
 	w->metrics = metrics_new(&metrics, e);
 	if (!w->metrics)

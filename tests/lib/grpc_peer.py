@@ -2,7 +2,7 @@
 """A gRPC server and a client that counts, as programs: grpcio keeps threads and sockets to itself.
 
     grpc_peer.py server PORT           prints "ready"; ends by a signal
-    grpc_peer.py client TARGET ROUNDS [without-deadlines]
+    grpc_peer.py client TARGET ROUNDS [without-deadlines] [traceparent=VALUE]
                                        makes calls of every kind; prints what it saw as JSON
 """
 import collections
@@ -68,7 +68,8 @@ def serve(port):
 
 
 class Client:
-    def __init__(self, target):
+    def __init__(self, target, trace=None):
+        self.trace = (("traceparent", trace),) if trace else ()
         self.channel = grpc.insecure_channel(target, options=[("grpc.enable_retries", 0)])
         grpc.channel_ready_future(self.channel).result(timeout=20)
         self.calls = collections.Counter()  # "Method STATUS"
@@ -94,7 +95,8 @@ class Client:
     def round(self, index, deadlines=True):
         for size in (0, 5, 100000):
             assert self.stub("unary_unary", "Unary")(b"x" * size, metadata=(
-                ("x-index", str(index)), ("x-bytes-bin", bytes(range(256))))) == b"x" * size
+                ("x-index", str(index)), ("x-bytes-bin", bytes(range(256))),
+                *self.trace)) == b"x" * size
             self.took("Unary", "OK", 1, 1)
         for code in (3, 5, 14):
             self.fails("Fail", b"%d" % code)
@@ -121,7 +123,8 @@ if __name__ == "__main__":
     if sys.argv[1] == "server":
         serve(sys.argv[2])
     else:
-        client = Client(sys.argv[2])
+        told = dict(a.split("=", 1) for a in sys.argv[4:] if "=" in a)
+        client = Client(sys.argv[2], told.get("traceparent"))
         for i in range(int(sys.argv[3])):
             client.round(i, "without-deadlines" not in sys.argv)
         # What was cancelled is gone before the connection is.

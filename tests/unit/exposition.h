@@ -183,7 +183,7 @@ static inline void exposition_read(struct exposition *x, struct metrics *m,
 	     *next;
 
 	*x = (struct exposition){ 0 };
-	assert_int_equal(metrics_text(m, process, exposition_write, x), 0);
+	assert_int_equal(metrics_text(m, process, METRICS_TEXT, exposition_write, x), 0);
 	assert_int_equal(x->text[x->len - 1], '\n');
 	assert_int_equal(strlen(x->text), x->len);
 	copy = strdup(x->text);

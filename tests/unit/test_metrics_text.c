@@ -10,6 +10,7 @@
 #include "version.h"
 
 #include <errno.h>
+#include <pthread.h>
 
 static const struct metrics_process process = {
 	.armed_known = true,
@@ -366,8 +367,151 @@ static void test_write_failure_ends_it(void **state)
 
 		metric_observe(metrics_histogram(s, &key), 1);
 	}
-	assert_int_equal(metrics_text(m, &process, refuse, &calls), -EPIPE);
+	assert_int_equal(metrics_text(m, &process, METRICS_TEXT, refuse, &calls), -EPIPE);
 	assert_int_equal(calls, 2);
+	metrics_free(m);
+}
+
+/* The text of @m in OpenMetrics. */
+static void openmetrics(struct metrics *m, const struct metrics_process *p, struct exposition *x)
+{
+	*x = (struct exposition){ 0 };
+	assert_int_equal(metrics_text(m, p, METRICS_OPENMETRICS, exposition_write, x), 0);
+}
+
+static void expect_line(const struct exposition *x, const char *line)
+{
+	if (!strstr(x->text, line))
+		fail_msg("no %s in\n%s", line, x->text);
+}
+
+/* Families by the names of OpenMetrics; samples are the same in both formats, `le` included. */
+static void test_openmetrics(void **state)
+{
+	struct metrics *m = fresh("web", NULL);
+	struct metrics_shard *s = metrics_shard_new(m, NULL);
+	struct metric_key key = { .metric = METRIC_HTTP_FIRST_BYTE };
+	struct exposition x, text;
+	char *line, *rest;
+
+	(void)state;
+	metric_observe(metrics_histogram(s, &key), 2500000001);
+	key.metric = METRIC_CONNECTIONS_OPENED;
+	metric_add(metrics_value(s, &key), 3);
+	openmetrics(m, &process, &x);
+	exposition_read(&text, m, &process);
+	expect_line(&x, "# TYPE sluice_connections_opened counter\nsluice_connections_opened_total{"
+			"service_name=\"web\",direction=\"inbound\"} 3\n");
+	expect_line(&x, "# TYPE sluice_http_first_byte_seconds histogram\n");
+	expect_line(&x, "# TYPE process_cpu_seconds counter\nprocess_cpu_seconds_total{");
+	expect_line(&x, "# TYPE target info\ntarget_info{service_name=\"web\"} 1\n");
+	expect_line(&x, "# HELP sluice_build The program's version.\n# TYPE sluice_build info\n"
+			"sluice_build_info{");
+	expect_line(&x, ",le=\"2.5\"} 0\n");
+	assert_string_equal(x.text + x.len - 6, "# EOF\n");
+	assert_null(strstr(text.text, "# EOF"));
+	for (line = strtok_r(x.text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+		/* What changes by itself between two scrapes: the process. */
+		if (*line != '#' && strncmp(line, "process_", 8) != 0)
+			expect_line(&text, line);
+	}
+	exposition_fini(&x);
+	exposition_fini(&text);
+	metrics_free(m);
+}
+
+#define EXAMPLE(bytes, value, time)                                                               \
+	" # {trace_id=\"" bytes bytes bytes bytes bytes bytes bytes bytes bytes bytes bytes bytes \
+		bytes bytes bytes bytes                                                           \
+	"\",span_id=\"" bytes bytes bytes bytes bytes bytes bytes bytes "\"} " value " " time "\n"
+
+static void exemplar(struct metrics_shard *s, uint8_t trace, uint64_t value, uint64_t now)
+{
+	struct metric_key key = { .metric = METRIC_HTTP_SERVER_REQUEST_DURATION };
+	struct metric_histogram *h = metrics_histogram(s, &key);
+	struct trace t;
+
+	memset(&t, trace, sizeof(t));
+	metric_observe(h, value);
+	metric_exemplar(s, h, value, &t, now);
+}
+
+/* At most one a bucket, the latest of all threads; none in the text format. */
+static void test_exemplars(void **state)
+{
+	const struct metrics_process later = { .clock_offset = 1700000000000000000 };
+	struct metrics *m = fresh(NULL, NULL);
+	struct metrics_shard *s = metrics_shard_new(m, NULL), *another = metrics_shard_new(m, NULL);
+	struct exposition x;
+
+	(void)state;
+	exemplar(s, 0x11, 400000, 1000000000);
+	exemplar(s, 0x22, 300000, 2000000000);
+	exemplar(another, 0x33, 200000, 1500000000);
+	exemplar(another, 0x44, 20000000000, 3000000000);
+	exemplar(s, 0x55, 1000000, 4500000000);
+	openmetrics(m, &later, &x);
+	expect_line(&x, "le=\"0.0005\"} 3" EXAMPLE("22", "0.0003", "1700000002.0"));
+	expect_line(&x, "le=\"0.001\"} 4" EXAMPLE("55", "0.001", "1700000004.5"));
+	expect_line(&x, "le=\"0.0025\"} 4\n");
+	expect_line(&x, "le=\"+Inf\"} 5" EXAMPLE("44", "20.0", "1700000003.0"));
+	exposition_fini(&x);
+	exposition_read(&x, m, &later);
+	assert_null(strstr(x.text, "trace_id"));
+	exposition_fini(&x);
+	metrics_free(m);
+}
+
+struct busy {
+	struct metrics_shard *shard;
+	_Atomic bool stop;
+};
+
+static void *keep_changing(void *arg)
+{
+	struct busy *b = arg;
+
+	for (uint8_t i = 1; !atomic_load(&b->stop); i = (uint8_t)(i % 255 + 1))
+		exemplar(b->shard, i, i, i);
+	return NULL;
+}
+
+/* What is read while it changes is one whole example: its bytes are all alike. */
+static void test_exemplars_are_whole(void **state)
+{
+	const struct metrics_process none = { .clock_offset = 0 };
+	struct metrics *m = fresh(NULL, NULL);
+	struct busy busy = { .shard = metrics_shard_new(m, NULL) };
+	unsigned seen = 0;
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, keep_changing, &busy), 0);
+	while (seen < 300) {
+		struct exposition x;
+		const char *at;
+
+		openmetrics(m, &none, &x);
+		at = strstr(x.text, "trace_id=\"");
+		if (at) {
+			char expect[256], value[3] = { at[10], at[11], '\0' };
+			unsigned byte = (unsigned)strtoul(value, NULL, 16);
+			size_t len = 0;
+
+			for (int i = 0; i < 16; i++)
+				len += (size_t)sprintf(expect + len, "%s", value);
+			len += (size_t)sprintf(expect + len, "\",span_id=\"");
+			for (int i = 0; i < 8; i++)
+				len += (size_t)sprintf(expect + len, "%s", value);
+			sprintf(expect + len, "\"} 0.000000%03u 0.000000%03u", byte, byte);
+			if (byte % 10 && strncmp(at + 10, expect, strlen(expect)) != 0)
+				fail_msg("got %.100s, wanted %s", at + 10, expect);
+			seen++;
+		}
+		exposition_fini(&x);
+	}
+	atomic_store(&busy.stop, true);
+	pthread_join(thread, NULL);
 	metrics_free(m);
 }
 
@@ -379,6 +523,9 @@ int main(void)
 		cmocka_unit_test(test_second_bounds),
 		cmocka_unit_test(test_service_and_facts),
 		cmocka_unit_test(test_write_failure_ends_it),
+		cmocka_unit_test(test_openmetrics),
+		cmocka_unit_test(test_exemplars),
+		cmocka_unit_test(test_exemplars_are_whole),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
