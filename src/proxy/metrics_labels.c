@@ -61,31 +61,42 @@ static struct span half_of(struct span name, bool method)
 	return method ? SPAN(slash + 1, name.len - at - 1) : SPAN(name.ptr, at);
 }
 
+/* The same in every series that there can be, also where the budget is spent; NULL: it is not. */
+static const char *fixed_value(const struct metrics *m, const struct metric_key *key,
+			       enum metric_label label)
+{
+	bool spent = key->reserved == KEY_OVERFLOW;
+
+	switch (label) {
+	case LABEL_DIRECTION:
+		return direction_names[key->direction];
+	case LABEL_WAY:
+		return way_names[key->way];
+	case LABEL_REASON:
+		return lost_reason_names[key->lost];
+	case LABEL_SCHEME:
+		return "http";
+	case LABEL_RPC_SYSTEM:
+	case LABEL_OLD_SYSTEM:
+		return "grpc";
+	case LABEL_ERROR:
+	case LABEL_RPC_ERROR:
+		return spent ? "" : NULL;
+	case LABEL_ROUTE:
+		return !m->routes ? "" : spent ? "_OTHER" : NULL;
+	default:
+		return spent ? "_OTHER" : NULL;
+	}
+}
+
 /* The text of a label's value; empty: the label is absent. @text is room for a number. */
 static struct span label_value(const struct metrics *m, const struct metric_key *key,
 			       enum metric_label label, char text[16])
 {
-	switch (label) {
-	case LABEL_DIRECTION:
-		return span_str(direction_names[key->direction]);
-	case LABEL_WAY:
-		return span_str(way_names[key->way]);
-	case LABEL_REASON:
-		return span_str(lost_reason_names[key->lost]);
-	case LABEL_SCHEME:
-		return SPAN_LIT("http");
-	case LABEL_RPC_SYSTEM:
-	case LABEL_OLD_SYSTEM:
-		return SPAN_LIT("grpc");
-	default:
-		break;
-	}
-	if (key->reserved == KEY_OVERFLOW) {
-		bool absent = label == LABEL_ERROR || label == LABEL_RPC_ERROR ||
-			      (label == LABEL_ROUTE && !m->routes);
+	const char *fixed = fixed_value(m, key, label);
 
-		return absent ? SPAN_LIT("") : SPAN_LIT("_OTHER");
-	}
+	if (fixed)
+		return span_str(fixed);
 	switch (label) {
 	case LABEL_PROTOCOL:
 		return span_str(protocol_names[key->protocol]);

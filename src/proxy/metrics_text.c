@@ -103,7 +103,7 @@ static u128 histogram_sum(const struct metric_histogram *h)
 /* Reads an exemplar that may be changing. */
 static void example_read(const struct metric_exemplar *x, struct example *out)
 {
-	uint64_t words[ARRAY_SIZE(x->words)];
+	uint64_t words[ARRAY_SIZE(x->words)] = { 0 };
 	uint32_t before, after;
 
 	do {
