@@ -23,7 +23,7 @@
 #include "vitals.h"
 
 #define ADMIN_HEAD_MAX	8192u /* bytes of a request head; a longer one is answered with 431 */
-#define ADMIN_LISTENERS 4u
+#define ADMIN_LISTENERS 10u   /* both families of --admin-port, and --admin-listen */
 
 struct admin;
 

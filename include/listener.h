@@ -15,6 +15,7 @@ struct listener_spec {
 	enum addr_family family;
 	uint16_t port;
 	bool loopback;		    /* 127.0.0.1 or ::1; else every address of the family */
+	const struct addr *address; /* this one instead; NULL: as loopback says */
 	bool transparent;	    /* as listener_transparent() */
 	bool shared;		    /* SO_REUSEPORT: one listener per thread */
 	bool flows;		    /* accepted sockets are flow legs: see flow_socket_options() */

@@ -33,7 +33,9 @@ struct pod {
 
 	struct pod_listener *listeners; /* of flows; owned */
 	size_t listener_count;
-	int admin[ADDR_FAMILY_COUNT]; /* listening; -1: no such family */
+	int admin[ADDR_FAMILY_COUNT];	 /* listening; -1: no such family */
+	int admin_more[PROXY_ADMIN_MAX]; /* the same of --admin-listen */
+	unsigned admin_more_count;
 	int heart[ADDR_FAMILY_COUNT]; /* UDP sockets for the beat; -1: no such family */
 };
 

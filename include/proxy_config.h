@@ -3,6 +3,7 @@
 #ifndef SLUICE_PROXY_CONFIG_H
 #define SLUICE_PROXY_CONFIG_H
 
+#include "addr.h"
 #include "contract.h"
 #include "error.h"
 #include "options.h"
@@ -13,10 +14,23 @@
 #define PROXY_NAME_MAX 253
 #define PROXY_PATH_MAX 4095
 
+/* How many addresses --admin-listen takes. */
+#define PROXY_ADMIN_MAX 8u
+
+/* Where the admin server listens beside --admin-port. */
+struct proxy_admin {
+	uint8_t count;
+	struct proxy_admin_at {
+		struct addr addr;
+		uint16_t port;
+	} at[PROXY_ADMIN_MAX];
+};
+
 struct proxy_config {
 	uint16_t inbound_port; /* the first of CONTRACT_INBOUND_PORTS */
 	uint16_t outbound_port;
 	uint16_t admin_port;
+	struct proxy_admin admin_listen;
 	bool admin_open;       /* what is for loopback alone is for everybody */
 	unsigned inbound_mode; /* enum inbound_mode */
 	struct target inbound_target;

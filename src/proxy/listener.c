@@ -2,6 +2,8 @@
 /* Listening sockets: see listener.h. */
 #include "listener.h"
 
+#include "origdst.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -73,6 +75,10 @@ static socklen_t listen_address(const struct listener_spec *spec, struct sockadd
 	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)sa;
 
 	memset(sa, 0, sizeof(*sa));
+	if (spec->address) {
+		sockaddr_set((union sockaddr_any *)sa, spec->address, spec->port);
+		return sockaddr_len((union sockaddr_any *)sa);
+	}
 	if (spec->family == ADDR_V4) {
 		v4->sin_family = AF_INET;
 		v4->sin_port = htons(spec->port);
@@ -114,11 +120,24 @@ static int set_up(int fd, const struct listener_spec *spec, const char **what)
 	return 0;
 }
 
-int listener_open(const struct listener_spec *spec, struct err *e)
+/* As it is written before a port. */
+static const char *host_text(const struct listener_spec *spec, char text[ADDR_TEXT_MAX + 2])
 {
 	static const char *const hosts[ADDR_FAMILY_COUNT][2] = { { "0.0.0.0", "127.0.0.1" },
 								 { "[::]", "[::1]" } };
-	const char *host = hosts[spec->family][spec->loopback];
+	char address[ADDR_TEXT_MAX];
+
+	if (!spec->address)
+		return hosts[spec->family][spec->loopback];
+	snprintf(text, ADDR_TEXT_MAX + 2, spec->family == ADDR_V6 ? "[%s]" : "%s",
+		 addr_text(spec->address, address));
+	return text;
+}
+
+int listener_open(const struct listener_spec *spec, struct err *e)
+{
+	char text[ADDR_TEXT_MAX + 2];
+	const char *host = host_text(spec, text);
 	_cleanup_close_ int fd = -1;
 	const char *what;
 	int rc;

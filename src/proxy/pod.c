@@ -92,6 +92,25 @@ static int open_family(struct pod *pod, const struct proxy_config *c, enum addr_
 	return 0;
 }
 
+/* The addresses of --admin-listen: each was asked for, so each must be there. */
+static int open_admin_more(struct pod *pod, const struct proxy_config *c, struct err *e)
+{
+	for (unsigned i = 0; i < c->admin_listen.count; i++) {
+		const struct proxy_admin_at *at = &c->admin_listen.at[i];
+		const struct listener_spec spec = {
+			.family = at->addr.family,
+			.port = at->port,
+			.address = &at->addr,
+		};
+		int fd = listener_open(&spec, e);
+
+		if (fd < 0)
+			return err_wrap(e, "--admin-listen");
+		pod->admin_more[pod->admin_more_count++] = fd;
+	}
+	return 0;
+}
+
 int pod_open(struct pod *pod, const struct proxy_config *config, struct err *e)
 {
 	size_t most = ADDR_FAMILY_COUNT * config->threads *
@@ -126,7 +145,7 @@ int pod_open(struct pod *pod, const struct proxy_config *config, struct err *e)
 		else
 			log_info("no IPv%c here: %s", f == ADDR_V4 ? '4' : '6', e->text);
 	}
-	if (families)
+	if (families && open_admin_more(pod, config, e) == 0)
 		return 0;
 	pod_close(pod);
 	return e->code;
@@ -143,6 +162,9 @@ void pod_close(struct pod *pod)
 {
 	pod_close_listeners(pod);
 	free(pod->listeners);
+	for (unsigned i = 0; i < pod->admin_more_count; i++)
+		close(pod->admin_more[i]);
+	pod->admin_more_count = 0;
 	pod->listeners = NULL;
 	for (unsigned f = 0; f < ADDR_FAMILY_COUNT; f++) {
 		if (pod->admin[f] >= 0)

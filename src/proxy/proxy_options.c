@@ -3,6 +3,7 @@
 #include "proxy_config.h"
 
 #include "log.h"
+#include "packet.h"
 #include "parse.h"
 #include "protocol.h"
 
@@ -115,6 +116,23 @@ static int read_semconv(void *field, struct span value, struct err *e)
 	return parse_word(value, semconv_names, SEMCONV_COUNT, field, e);
 }
 
+/* One address of the list, more. */
+static int read_admin_listen(void *field, struct span value, struct err *e)
+{
+	struct proxy_admin *more = field;
+	struct endpoint at;
+
+	if (endpoint_parse(value, &at, NULL) < 0 || !at.port)
+		return err_usage(e,
+				 "'%.*s' is not an address with a port: write 0.0.0.0:8001 or "
+				 "[::]:8001",
+				 (int)MIN(value.len, 80u), value.ptr);
+	if (more->count == PROXY_ADMIN_MAX)
+		return err_usage(e, "more than %u addresses", PROXY_ADMIN_MAX);
+	more->at[more->count++] = (struct proxy_admin_at){ at.addr, at.port };
+	return 0;
+}
+
 /* Which they are is for the rules; here it matters that there are any. */
 static int read_interfaces(void *field, struct span value, struct err *e)
 {
@@ -142,6 +160,11 @@ static const struct option rows[] = {
 	  OPTION_VALUE, .parse = read_port, FIELD(outbound_port) },
 	{ "admin-port", "PORT", "9901", "where /metrics, /ready and /live are served", OPTION_VALUE,
 	  .parse = read_port, FIELD(admin_port) },
+	{ "admin-listen", "ADDR:PORT,...", NULL,
+	  "serve the same there too: 0.0.0.0:8001 or [::]:8001, say. Connections to such a port "
+	  "are "
+	  "redirected like others, unless sluice apply is given it as --inbound-exclude-ports",
+	  OPTION_LIST, .parse = read_admin_listen, FIELD(admin_listen) },
 	{ "admin-open", "on|off", "off",
 	  "let every peer ask the admin port for what is for loopback alone: everybody who can "
 	  "reach it can then stop the proxy, and read where connections go",
@@ -265,10 +288,13 @@ static bool in_range(unsigned port, unsigned first, unsigned count)
 static int check_target(const struct proxy_config *c, struct err *e)
 {
 	const struct target *t = &c->inbound_target;
+	bool admin = t->port == c->admin_port;
 
-	if (!t->given || (!in_range(t->port, c->inbound_port, CONTRACT_INBOUND_PORTS) &&
-			  !in_range(t->port, c->outbound_port, proxy_config_outbound_ports(c)) &&
-			  t->port != c->admin_port))
+	for (unsigned i = 0; i < c->admin_listen.count; i++)
+		admin |= t->port == c->admin_listen.at[i].port;
+	if (!t->given ||
+	    (!in_range(t->port, c->inbound_port, CONTRACT_INBOUND_PORTS) &&
+	     !in_range(t->port, c->outbound_port, proxy_config_outbound_ports(c)) && !admin))
 		return 0;
 	return err_usage(e,
 			 "--inbound-target: port %u is one that this proxy itself listens on: "
@@ -276,11 +302,35 @@ static int check_target(const struct proxy_config *c, struct err *e)
 			 t->port);
 }
 
+/* Ports that are taken by ourselves. */
+static int check_admin_listen(const struct proxy_config *c, struct err *e)
+{
+	for (unsigned i = 0; i < c->admin_listen.count; i++) {
+		const struct proxy_admin_at *at = &c->admin_listen.at[i];
+
+		if (in_range(at->port, c->inbound_port, CONTRACT_INBOUND_PORTS) ||
+		    in_range(at->port, c->outbound_port, proxy_config_outbound_ports(c)))
+			return err_usage(e,
+					 "--admin-listen: %u is an outbound port or lies in the "
+					 "inbound range %u-%u",
+					 at->port, c->inbound_port,
+					 c->inbound_port + CONTRACT_INBOUND_PORTS - 1u);
+		if (at->port == c->admin_port)
+			return err_usage(
+				e,
+				"--admin-listen: %u is --admin-port, which is listened on at "
+				"every address",
+				at->port);
+	}
+	return 0;
+}
+
 int proxy_config_check(const struct proxy_config *c, struct err *e)
 {
 	unsigned last = c->inbound_port + CONTRACT_INBOUND_PORTS - 1u;
 	unsigned outbound_ports = proxy_config_outbound_ports(c);
 	unsigned outbound_last = c->outbound_port + outbound_ports - 1;
+	int rc;
 
 	if (last > 65535)
 		return err_usage(e,
@@ -307,5 +357,6 @@ int proxy_config_check(const struct proxy_config *c, struct err *e)
 				 "--heartbeat-timeout: %ums is less than two heartbeats of %ums: "
 				 "one late beat would disarm the redirect",
 				 c->beat_timeout_ms, c->beat_ms);
-	return check_target(c, e);
+	rc = check_admin_listen(c, e);
+	return rc < 0 ? rc : check_target(c, e);
 }

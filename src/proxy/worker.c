@@ -359,6 +359,9 @@ static int start_admin(struct worker *w, struct err *e)
 		if (w->shared.pod->admin[f] >= 0)
 			admin.listeners[admin.listener_count++] = w->shared.pod->admin[f];
 	}
+	_Static_assert(ADDR_FAMILY_COUNT + PROXY_ADMIN_MAX <= ADMIN_LISTENERS, "room for all");
+	for (unsigned i = 0; i < w->shared.pod->admin_more_count; i++)
+		admin.listeners[admin.listener_count++] = w->shared.pod->admin_more[i];
 	return admin_start(&admin, &w->admin, e);
 }
 
