@@ -41,7 +41,8 @@ sluice := backend backend_iptc backend_nft command_explain command_verify comman
 	plan_text privs privs_calls readback rtnl ruleset sock_destroy stage status status_print \
 	tproxy_route verify_net verify_pick verify_run watch xt_lock xtable
 proxy := dns_message resolver resolver_cache resolver_channel \
-	access_log access_log_text admin admin_endpoints admin_flows admin_http admin_request \
+	access_log access_log_text admin admin_config \
+	admin_endpoints admin_flows admin_http admin_request \
 	envoy_stats envoy_stats_text \
 	flow flow_list grpc gzip heartbeat hpack hpack_huffman hpack_table http1 http1_line \
 	http1_pair http1_parse http1_ring http2 http2_stream listener loop main metrics metrics_info \

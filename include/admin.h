@@ -20,6 +20,7 @@
 #include "error.h"
 #include "flow_list.h"
 #include "metrics.h"
+#include "options.h"
 #include "vitals.h"
 
 #define ADMIN_HEAD_MAX	8192u /* bytes of a request head; a longer one is answered with 431 */
@@ -30,14 +31,16 @@ struct admin;
 struct admin_config {
 	int listeners[ADMIN_LISTENERS]; /* listening TCP sockets, borrowed; made nonblocking */
 	unsigned listener_count;
-	bool open;		   /* every peer counts as one from loopback */
-	unsigned max_clients;	   /* 0: 64, and local_clients: 8 */
-	unsigned local_clients;	   /* more of these for probes and people inside the pod */
-	unsigned head_limit_ms;	   /* from a request's first byte to its last; 0: 2,000 */
-	unsigned request_limit_ms; /* for its answer; 0: 10,000 */
-	unsigned idle_limit_ms;	   /* for a kept connection's next request; 0: 120,000 */
-	struct metrics *metrics;   /* borrowed */
-	struct flow_list *flows;   /* borrowed */
+	bool open;			    /* every peer counts as one from loopback */
+	unsigned max_clients;		    /* 0: 64, and local_clients: 8 */
+	unsigned local_clients;		    /* more of these for probes and people inside the pod */
+	unsigned head_limit_ms;		    /* from a request's first byte to its last; 0: 2,000 */
+	unsigned request_limit_ms;	    /* for its answer; 0: 10,000 */
+	unsigned idle_limit_ms;		    /* for a kept connection's next request; 0: 120,000 */
+	struct metrics *metrics;	    /* borrowed */
+	struct flow_list *flows;	    /* borrowed */
+	const struct option_table *options; /* borrowed, as is what was given for each */
+	const struct option_told *told;
 	/* NULL when ready, else why not in one word or a few ("starting", "draining"). */
 	const char *(*not_ready)(void *ctx);
 	/* Fills in what a scrape tells of the process. */

@@ -46,12 +46,19 @@ struct admin_endpoint {
 extern const struct admin_endpoint admin_endpoints[];
 extern const size_t admin_endpoint_count;
 
+/* admin_config.c */
+int admin_answer_config(const struct admin_config *config, const struct admin_request *q,
+			struct admin_reply *r);
+
 /* admin_flows.c */
 int admin_answer_flows(const struct admin_config *config, const struct admin_request *q,
 		       struct admin_reply *r);
 
 /* Appends to the content; @reply is a struct admin_reply. 0 or -ENOMEM. */
 int admin_reply_append(void *reply, struct span piece);
+
+/* What answers of JSON say of themselves; for /flows and others that are for loopback. */
+extern const char admin_json_type[], admin_json_fields[];
 
 /* Makes it an answer of @status whose content is @line. 0 or -ENOMEM. */
 int admin_reply_line(struct admin_reply *r, unsigned status, const char *line);

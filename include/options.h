@@ -65,6 +65,33 @@ int options_parse(const struct option_table *table, unsigned command, int argc, 
 		  char **environ_list, void *config, const char **operands, size_t max_operands,
 		  size_t *operand_count, struct err *e);
 
+/* Where an option's value came from. */
+enum option_source {
+	OPTION_FROM_DEFAULT,
+	OPTION_FROM_FLAG,
+	OPTION_FROM_ENVIRONMENT,
+	OPTION_FROM_FILE,
+	OPTION_SOURCE_COUNT,
+};
+
+extern const char *const option_source_names[OPTION_SOURCE_COUNT];
+
+/* What was given for one option. */
+struct option_told {
+	enum option_source source;
+	char *text; /* owned; as it was given, lists joined by commas; NULL: the default */
+};
+
+/*
+ * As options_parse(), and says in @told, one for each option of the table and all zero before, what
+ * was given and where. options_told_fini() ends it, also after a failure.
+ */
+int options_parse_told(const struct option_table *table, unsigned command, int argc, char **argv,
+		       char **environ_list, void *config, const char **operands,
+		       size_t max_operands, size_t *operand_count, struct option_told *told,
+		       struct err *e);
+void options_told_fini(const struct option_table *table, struct option_told *told);
+
 /* "--proxy-uid" -> "SLUICE_PROXY_UID". @out has room for @size bytes; longer is cut. */
 void options_env_name(const struct option *o, char *out, size_t size);
 

@@ -6,6 +6,9 @@
 #include <errno.h>
 #include <string.h>
 
+const char *const option_source_names[] = { "default", "flag", "environment", "file" };
+_Static_assert(ARRAY_SIZE(option_source_names) == OPTION_SOURCE_COUNT, "a name for each source");
+
 /* Options being read. */
 struct reading {
 	const struct option_table *table;
@@ -13,9 +16,11 @@ struct reading {
 	void *config;
 	bool *given;	  /* owned; of each option: by an earlier source, or by this one already */
 	const char *file; /* the configuration file; NULL: none */
-	char file_from[80]; /* what named it */
-	bool alone;	    /* an option that stands alone was given */
-	bool script_names;  /* variables of the script count, too */
+	char file_from[80];	   /* what named it */
+	bool alone;		   /* an option that stands alone was given */
+	bool script_names;	   /* variables of the script count, too */
+	enum option_source source; /* being read */
+	struct option_told *told;  /* of each option; NULL: nobody asks */
 };
 
 void options_env_name(const struct option *o, char *out, size_t size)
@@ -91,6 +96,21 @@ static int parse_file(const struct option *o, void *config, const char *path, st
 	return 0;
 }
 
+/* Notes what was given for @o. */
+static int tell(const struct reading *r, const struct option *o, const char *value, struct err *e)
+{
+	struct option_told *t = r->told ? &r->told[o - r->table->options] : NULL;
+	char *text = NULL;
+
+	if (!t)
+		return 0;
+	if (asprintf(&text, "%s%s%s", t->text ? t->text : "", t->text ? "," : "", value) < 0)
+		return err_set(e, -ENOMEM, "out of memory for the options");
+	free(t->text);
+	*t = (struct option_told){ .source = r->source, .text = text };
+	return 0;
+}
+
 /* @from: "--proxy-uid" or "SLUICE_PROXY_UID", for the error line. */
 static int parse_value(struct reading *r, const struct option *o, const char *value,
 		       const char *from, struct err *e)
@@ -112,7 +132,7 @@ static int parse_value(struct reading *r, const struct option *o, const char *va
 	} else {
 		rc = parse_items(o, r->config, span_str(value), e);
 	}
-	return rc < 0 ? err_wrap(e, "%s", from) : 0;
+	return rc < 0 ? err_wrap(e, "%s", from) : tell(r, o, value, e);
 }
 
 /* The option of that name and, if there can be more of the same name, of the command. */
@@ -298,8 +318,28 @@ int options_parse(const struct option_table *table, unsigned command, int argc, 
 		  char **environ_list, void *config, const char **operands, size_t max_operands,
 		  size_t *operand_count, struct err *e)
 {
+	return options_parse_told(table, command, argc, argv, environ_list, config, operands,
+				  max_operands, operand_count, NULL, e);
+}
+
+void options_told_fini(const struct option_table *table, struct option_told *told)
+{
+	for (size_t i = 0; told && i < table->count; i++)
+		free(told[i].text);
+}
+
+int options_parse_told(const struct option_table *table, unsigned command, int argc, char **argv,
+		       char **environ_list, void *config, const char **operands,
+		       size_t max_operands, size_t *operand_count, struct option_told *told,
+		       struct err *e)
+{
 	_cleanup_free_ bool *given = calloc(table->count, sizeof(*given));
-	struct reading r = { .table = table, .command = command, .config = config, .given = given };
+	struct reading r = { .table = table,
+			     .command = command,
+			     .config = config,
+			     .given = given,
+			     .source = OPTION_FROM_FLAG,
+			     .told = told };
 	bool only_operands = false;
 	size_t n = 0;
 	int rc = 0;
@@ -324,8 +364,10 @@ int options_parse(const struct option_table *table, unsigned command, int argc, 
 	}
 	if (operand_count)
 		*operand_count = n;
+	r.source = OPTION_FROM_ENVIRONMENT;
 	if (!r.alone)
 		rc = parse_environment(&r, environ_list, e);
+	r.source = OPTION_FROM_FILE;
 	if (rc == 0 && r.file && !r.alone)
 		rc = parse_config_file(&r, e);
 	return rc;

@@ -112,6 +112,7 @@ const struct admin_endpoint admin_endpoints[] = {
 	{ "/ready", ADMIN_GET, ADMIN_ANYONE, answer_ready },
 	{ "/live", ADMIN_GET, ADMIN_ANYONE, answer_live },
 	{ "/flows", ADMIN_GET, ADMIN_LOCAL, admin_answer_flows },
+	{ "/config", ADMIN_GET, ADMIN_LOCAL, admin_answer_config },
 	{ "/drain", ADMIN_POST, ADMIN_ORDER, answer_drain },
 	{ "/quit", ADMIN_POST, ADMIN_ORDER, answer_quit },
 };

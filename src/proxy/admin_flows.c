@@ -124,9 +124,8 @@ int admin_answer_flows(const struct admin_config *config, const struct admin_req
 		free(l);
 		return admin_reply_line(r, 503, "others are reading the flows: try again");
 	}
-	r->type = "application/json";
-	r->fields = "Cross-Origin-Resource-Policy: same-origin\r\n"
-		    "X-Content-Type-Options: nosniff\r\n";
+	r->type = admin_json_type;
+	r->fields = admin_json_fields;
 	r->source = l;
 	r->source_free = listing_free;
 	r->more = more;

@@ -10,6 +10,11 @@
 /* And for a chunk's (RFC 9112 sect. 7.1). */
 #define CHUNK_ROOM 16u
 
+const char admin_json_type[] = "application/json";
+/* Other pages of a browser have no business with it. */
+const char admin_json_fields[] = "Cross-Origin-Resource-Policy: same-origin\r\n"
+				 "X-Content-Type-Options: nosniff\r\n";
+
 static void source_drop(struct admin_reply *r)
 {
 	if (r->source)

@@ -8,6 +8,7 @@
 #include "sandbox.h"
 #include "version.h"
 
+#include <errno.h>
 #include <unistd.h>
 
 #define PROGRAM "sluice-proxy"
@@ -31,7 +32,11 @@ static int run(int argc, char **argv, struct proxy_config *config, struct err *e
 
 	if (rc < 0)
 		return rc;
-	rc = options_parse(&proxy_options, 1, argc, argv, environ, config, NULL, 0, NULL, e);
+	config->told = calloc(proxy_options.count, sizeof(*config->told));
+	if (!config->told)
+		return err_set(e, -ENOMEM, "out of memory for the options");
+	rc = options_parse_told(&proxy_options, 1, argc, argv, environ, config, NULL, 0, NULL,
+				config->told, e);
 	if (rc < 0)
 		return rc;
 	if (config->help) {

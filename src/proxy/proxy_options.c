@@ -276,6 +276,8 @@ void proxy_config_init(struct proxy_config *c)
 void proxy_config_fini(struct proxy_config *c)
 {
 	routes_free(take_ptr(&c->routes));
+	options_told_fini(&proxy_options, c->told);
+	free(take_ptr(&c->told));
 }
 
 /* Whether @port is one of @count from @first on. */

@@ -352,6 +352,8 @@ static int start_admin(struct worker *w, struct err *e)
 		.open = w->config->admin_open,
 		.envoy = envoy_facts,
 		.flows = &w->flows,
+		.options = &proxy_options,
+		.told = w->config->told,
 		.ctx = w,
 	};
 
