@@ -5,7 +5,8 @@
 
 #include "error.h"
 
-struct nlmsghdr;
+#include <linux/netlink.h>
+
 struct nl_socket;
 
 /* The answers of the kernel come at once; this is how long we believe that. */
@@ -17,6 +18,23 @@ struct nl_socket;
  */
 struct nl_socket *nl_socket_new(int bus, struct err *e);
 void nl_socket_free(struct nl_socket *nl);
+
+/* Requests are short: headers, a few names, an address. */
+struct nl_request {
+	union {
+		struct nlmsghdr nlh;
+		char bytes[1024];
+	};
+};
+
+/*
+ * Begins a request with NLM_F_REQUEST and @flags; all else is zero (libmnl leaves the padding of
+ * attributes as it is). Returns @header bytes of it: the header that messages of this bus have.
+ */
+void *nl_request_init(struct nl_request *r, uint16_t type, uint16_t flags, size_t header);
+
+/* The same for nf_tables; @type is without the subsystem (NFT_MSG_GETRULE), @family NFPROTO_*. */
+void nl_request_nft(struct nl_request *r, uint16_t type, uint16_t flags, uint8_t family);
 
 /* A sequence number that no earlier request of this socket had. */
 uint32_t nl_socket_seq(struct nl_socket *nl);

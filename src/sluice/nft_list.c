@@ -16,31 +16,8 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 
-/* Requests are short: a header and a few names. */
-struct request {
-	union {
-		struct nlmsghdr nlh;
-		char bytes[256];
-	};
-};
-
-static void request_init(struct request *r, uint16_t type, uint8_t family)
-{
-	struct nlmsghdr *nlh;
-	struct nfgenmsg *nfg;
-
-	memset(r, 0, sizeof(*r)); /* libmnl leaves the padding of attributes as it is */
-	nlh = mnl_nlmsg_put_header(r->bytes);
-	nlh->nlmsg_type = (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type);
-	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	nfg = mnl_nlmsg_put_extra_header(nlh, sizeof(*nfg));
-	nfg->nfgen_family = family;
-	nfg->version = NFNETLINK_V0;
-	nfg->res_id = 0;
-}
-
 /* What is not there, and a list that was interrupted, are no failures. */
-static int ask(struct nl_socket *nl, struct request *r, nl_callback *cb, void *data,
+static int ask(struct nl_socket *nl, struct nl_request *r, nl_callback *cb, void *data,
 	       const char *what, struct err *e)
 {
 	int code, rc = nl_socket_request(nl, &r->nlh, cb, data, &code, e);
@@ -98,10 +75,10 @@ static int got_alive(const struct nlmsghdr *nlh, void *data)
 
 int nft_list_alive(struct nl_socket *nl, struct nft_alive *out, struct err *e)
 {
-	struct request r;
+	struct nl_request r;
 
 	*out = (struct nft_alive){ { 0 } };
-	request_init(&r, NFT_MSG_GETSETELEM, NFPROTO_INET);
+	nl_request_nft(&r, NFT_MSG_GETSETELEM, NLM_F_DUMP, NFPROTO_INET);
 	mnl_attr_put_strz(&r.nlh, NFTA_SET_ELEM_LIST_TABLE, PLAN_TABLE);
 	mnl_attr_put_strz(&r.nlh, NFTA_SET_ELEM_LIST_SET, ENCODE_ALIVE);
 	return ask(nl, &r, got_alive, out, "the set alive", e);
@@ -129,9 +106,9 @@ int nft_list_chains(struct nl_socket *nl, void (*each)(const struct nftnl_chain 
 		    void *data, struct err *e)
 {
 	struct chain_visit v = { each, data };
-	struct request r;
+	struct nl_request r;
 
-	request_init(&r, NFT_MSG_GETCHAIN, NFPROTO_UNSPEC);
+	nl_request_nft(&r, NFT_MSG_GETCHAIN, NLM_F_DUMP, NFPROTO_UNSPEC);
 	return ask(nl, &r, got_chain, &v, "the chains", e);
 }
 
@@ -158,8 +135,8 @@ int nft_list_rules(struct nl_socket *nl, void (*each)(const struct nftnl_rule *r
 		   void *data, struct err *e)
 {
 	struct rule_visit v = { each, data };
-	struct request r;
+	struct nl_request r;
 
-	request_init(&r, NFT_MSG_GETRULE, NFPROTO_UNSPEC);
+	nl_request_nft(&r, NFT_MSG_GETRULE, NLM_F_DUMP, NFPROTO_UNSPEC);
 	return ask(nl, &r, got_rule, &v, "the rules", e);
 }

@@ -33,34 +33,11 @@ struct reader {
 	struct err *e;
 };
 
-/* Requests are short: a header and a few names. */
-struct request {
-	union {
-		struct nlmsghdr nlh;
-		char bytes[1024];
-	};
-};
-
-static void request_init(struct request *r, uint16_t type, uint16_t flags)
-{
-	struct nlmsghdr *nlh;
-	struct nfgenmsg *nfg;
-
-	memset(r, 0, sizeof(*r)); /* libmnl leaves the padding of attributes as it is */
-	nlh = mnl_nlmsg_put_header(r->bytes);
-	nlh->nlmsg_type = (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type);
-	nlh->nlmsg_flags = NLM_F_REQUEST | flags;
-	nfg = mnl_nlmsg_put_extra_header(nlh, sizeof(*nfg));
-	nfg->nfgen_family = NFPROTO_INET;
-	nfg->version = NFNETLINK_V0;
-	nfg->res_id = 0;
-}
-
 /*
  * Asks, and puts the kernel's refusal into words. What was there a moment ago and no longer is, or
  * a dump that was interrupted, means that the state changed.
  */
-static int ask(struct reader *rd, struct request *r, nl_callback *cb, const char *what)
+static int ask(struct reader *rd, struct nl_request *r, nl_callback *cb, const char *what)
 {
 	int code, rc = nl_socket_request(rd->nl, &r->nlh, cb, rd, &code, rd->e);
 
@@ -94,9 +71,9 @@ static int got_generation(const struct nlmsghdr *nlh, void *data)
 
 static int read_generation(struct reader *rd)
 {
-	struct request r;
+	struct nl_request r;
 
-	request_init(&r, NFT_MSG_GETGEN, 0);
+	nl_request_nft(&r, NFT_MSG_GETGEN, 0, NFPROTO_INET);
 	return ask(rd, &r, got_generation, "the generation");
 }
 
@@ -117,10 +94,10 @@ static int got_table(const struct nlmsghdr *nlh, void *data)
 
 static int read_table(struct reader *rd)
 {
-	struct request r;
+	struct nl_request r;
 	int rc;
 
-	request_init(&r, NFT_MSG_GETTABLE, 0);
+	nl_request_nft(&r, NFT_MSG_GETTABLE, 0, NFPROTO_INET);
 	mnl_attr_put_strz(&r.nlh, NFTA_TABLE_NAME, PLAN_TABLE);
 	rc = ask(rd, &r, got_table, "the table");
 	return rc == READ_AGAIN ? 0 : rc; /* not there: out->exists stays false */
@@ -206,19 +183,19 @@ static int got_rule(const struct nlmsghdr *nlh, void *data)
 
 static int read_objects(struct reader *rd)
 {
-	struct request r;
+	struct nl_request r;
 	int rc;
 
-	request_init(&r, NFT_MSG_GETCHAIN, NLM_F_DUMP);
+	nl_request_nft(&r, NFT_MSG_GETCHAIN, NLM_F_DUMP, NFPROTO_INET);
 	rc = ask(rd, &r, got_chain, "the chains");
 	if (rc < 0)
 		return rc;
-	request_init(&r, NFT_MSG_GETSET, NLM_F_DUMP);
+	nl_request_nft(&r, NFT_MSG_GETSET, NLM_F_DUMP, NFPROTO_INET);
 	mnl_attr_put_strz(&r.nlh, NFTA_SET_TABLE, PLAN_TABLE);
 	rc = ask(rd, &r, got_set, "the sets");
 	if (rc < 0)
 		return rc;
-	request_init(&r, NFT_MSG_GETRULE, NLM_F_DUMP);
+	nl_request_nft(&r, NFT_MSG_GETRULE, NLM_F_DUMP, NFPROTO_INET);
 	mnl_attr_put_strz(&r.nlh, NFTA_RULE_TABLE, PLAN_TABLE);
 	return ask(rd, &r, got_rule, "the rules");
 }
@@ -288,14 +265,14 @@ static int read_elements(struct reader *rd, struct ruleset_set *s)
 {
 	uint32_t len = nftnl_set_get_u32(s->nft, NFTNL_SET_KEY_LEN);
 	uint32_t flags = nftnl_set_get_u32(s->nft, NFTNL_SET_FLAGS);
-	struct request r;
+	struct nl_request r;
 	int rc;
 
 	/* Other kinds of sets are none of ours, or (alive) change by themselves. */
 	if (!(flags & NFT_SET_INTERVAL) || flags & NFT_SET_MAP || len > RULESET_KEY_MAX)
 		return 0;
 	rd->key_count = 0;
-	request_init(&r, NFT_MSG_GETSETELEM, NLM_F_DUMP);
+	nl_request_nft(&r, NFT_MSG_GETSETELEM, NLM_F_DUMP, NFPROTO_INET);
 	mnl_attr_put_strz(&r.nlh, NFTA_SET_ELEM_LIST_TABLE, PLAN_TABLE);
 	mnl_attr_put_strz(&r.nlh, NFTA_SET_ELEM_LIST_SET, ruleset_set_name(s));
 	rc = ask(rd, &r, got_elements, "the set elements");

@@ -5,7 +5,7 @@
 #include <libmnl/libmnl.h>
 
 #include <errno.h>
-#include <linux/netlink.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <poll.h>
 #include <string.h>
 #include <time.h>
@@ -51,6 +51,24 @@ void nl_socket_free(struct nl_socket *nl)
 	if (nl->mnl)
 		mnl_socket_close(nl->mnl);
 	free(nl);
+}
+
+void *nl_request_init(struct nl_request *r, uint16_t type, uint16_t flags, size_t header)
+{
+	memset(r, 0, sizeof(*r));
+	mnl_nlmsg_put_header(r->bytes);
+	r->nlh.nlmsg_type = type;
+	r->nlh.nlmsg_flags = NLM_F_REQUEST | flags;
+	return mnl_nlmsg_put_extra_header(&r->nlh, header);
+}
+
+void nl_request_nft(struct nl_request *r, uint16_t type, uint16_t flags, uint8_t family)
+{
+	const uint16_t number = (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type);
+	struct nfgenmsg *nfg = nl_request_init(r, number, flags, sizeof(*nfg));
+
+	nfg->nfgen_family = family;
+	nfg->version = NFNETLINK_V0;
 }
 
 uint32_t nl_socket_seq(struct nl_socket *nl)
@@ -139,7 +157,7 @@ int nl_socket_receive(struct nl_socket *nl, bool wait, nl_callback *cb, void *da
 }
 
 /* One request on its way: what its answers are to do. */
-struct request {
+struct exchange {
 	uint32_t seq;
 	nl_callback *cb;
 	void *data;
@@ -161,7 +179,7 @@ static int dump_code(const struct nlmsghdr *nlh)
 
 static int request_answer(const struct nlmsghdr *nlh, void *data)
 {
-	struct request *r = data;
+	struct exchange *r = data;
 
 	if (nlh->nlmsg_seq != r->seq || r->done)
 		return 0;
@@ -183,7 +201,7 @@ static int request_answer(const struct nlmsghdr *nlh, void *data)
 int nl_socket_request(struct nl_socket *nl, struct nlmsghdr *nlh, nl_callback *cb, void *data,
 		      int *code, struct err *e)
 {
-	struct request r = { .seq = nl_socket_seq(nl), .cb = cb, .data = data };
+	struct exchange r = { .seq = nl_socket_seq(nl), .cb = cb, .data = data };
 	int rc;
 
 	nlh->nlmsg_seq = r.seq;

@@ -15,25 +15,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-struct request {
-	union {
-		struct nlmsghdr nlh;
-		char bytes[1024];
-	};
-};
-
-static void *request_init(struct request *r, uint16_t type, uint16_t flags, size_t header)
-{
-	struct nlmsghdr *nlh;
-
-	memset(r, 0, sizeof(*r));
-	nlh = mnl_nlmsg_put_header(r->bytes);
-	nlh->nlmsg_type = type;
-	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | flags;
-	return mnl_nlmsg_put_extra_header(nlh, header);
-}
-
-static int ask(struct nl_socket *nl, struct request *r, const char *what, struct err *e)
+static int ask(struct nl_socket *nl, struct nl_request *r, const char *what, struct err *e)
 {
 	int code, rc = nl_socket_request(nl, &r->nlh, NULL, NULL, &code, e);
 
@@ -56,9 +38,10 @@ int rtnl_add_veth(struct nl_socket *nl, const char *name, const char *peer, int 
 		  struct err *e)
 {
 	struct nlattr *info, *data, *other;
-	struct request r;
+	struct nl_request r;
 
-	request_init(&r, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof(struct ifinfomsg));
+	nl_request_init(&r, RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
+			sizeof(struct ifinfomsg));
 	mnl_attr_put_strz(&r.nlh, IFLA_IFNAME, name);
 	info = mnl_attr_nest_start(&r.nlh, IFLA_LINKINFO);
 	mnl_attr_put_strz(&r.nlh, IFLA_INFO_KIND, "veth");
@@ -76,8 +59,8 @@ int rtnl_add_veth(struct nl_socket *nl, const char *name, const char *peer, int 
 
 int rtnl_delete_link(struct nl_socket *nl, unsigned index, struct err *e)
 {
-	struct request r;
-	struct ifinfomsg *m = request_init(&r, RTM_DELLINK, 0, sizeof(*m));
+	struct nl_request r;
+	struct ifinfomsg *m = nl_request_init(&r, RTM_DELLINK, NLM_F_ACK, sizeof(*m));
 
 	m->ifi_index = (int)index;
 	return ask(nl, &r, "delete an interface", e);
@@ -85,8 +68,8 @@ int rtnl_delete_link(struct nl_socket *nl, unsigned index, struct err *e)
 
 int rtnl_link_up(struct nl_socket *nl, unsigned index, struct err *e)
 {
-	struct request r;
-	struct ifinfomsg *m = request_init(&r, RTM_NEWLINK, 0, sizeof(*m));
+	struct nl_request r;
+	struct ifinfomsg *m = nl_request_init(&r, RTM_NEWLINK, NLM_F_ACK, sizeof(*m));
 
 	m->ifi_index = (int)index;
 	m->ifi_flags = m->ifi_change = IFF_UP;
@@ -96,9 +79,9 @@ int rtnl_link_up(struct nl_socket *nl, unsigned index, struct err *e)
 int rtnl_add_address(struct nl_socket *nl, unsigned index, const struct addr *a, uint8_t prefix,
 		     struct err *e)
 {
-	struct request r;
-	struct ifaddrmsg *m =
-		request_init(&r, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, sizeof(*m));
+	struct nl_request r;
+	struct ifaddrmsg *m = nl_request_init(&r, RTM_NEWADDR,
+					      NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, sizeof(*m));
 
 	m->ifa_family = domain(a->family);
 	m->ifa_prefixlen = prefix;
@@ -112,8 +95,9 @@ int rtnl_add_address(struct nl_socket *nl, unsigned index, const struct addr *a,
 int rtnl_add_route(struct nl_socket *nl, enum addr_family family, const struct addr *to,
 		   unsigned index, const struct addr *gateway, uint32_t table, struct err *e)
 {
-	struct request r;
-	struct rtmsg *m = request_init(&r, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, sizeof(*m));
+	struct nl_request r;
+	struct rtmsg *m = nl_request_init(&r, RTM_NEWROUTE,
+					  NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, sizeof(*m));
 
 	m->rtm_family = domain(family);
 	m->rtm_dst_len = to ? (uint8_t)(8 * addr_len(family)) : 0;
@@ -133,9 +117,10 @@ int rtnl_add_route(struct nl_socket *nl, enum addr_family family, const struct a
 int rtnl_rule(struct nl_socket *nl, bool add, enum addr_family family, uint32_t mark,
 	      uint32_t priority, uint32_t table, struct err *e)
 {
-	struct request r;
-	struct fib_rule_hdr *m = request_init(&r, add ? RTM_NEWRULE : RTM_DELRULE,
-					      add ? NLM_F_CREATE | NLM_F_EXCL : 0, sizeof(*m));
+	struct nl_request r;
+	struct fib_rule_hdr *m =
+		nl_request_init(&r, add ? RTM_NEWRULE : RTM_DELRULE,
+				NLM_F_ACK | (add ? NLM_F_CREATE | NLM_F_EXCL : 0), sizeof(*m));
 
 	m->family = domain(family);
 	m->action = FR_ACT_TO_TBL;

@@ -98,21 +98,14 @@ static int got_socket(const struct nlmsghdr *nlh, void *data)
 static int request(struct nl_socket *nl, uint16_t type, uint16_t flags,
 		   const struct connection *which, struct found *f, int *code, struct err *e)
 {
-	union {
-		struct nlmsghdr nlh;
-		char bytes[256];
-	} buffer;
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer.bytes);
-	struct inet_diag_req_v2 *req;
+	struct nl_request r;
+	struct inet_diag_req_v2 *req = nl_request_init(&r, type, flags, sizeof(*req));
 
-	nlh->nlmsg_type = type;
-	nlh->nlmsg_flags = NLM_F_REQUEST | flags;
-	req = mnl_nlmsg_put_extra_header(nlh, sizeof(*req));
 	req->sdiag_family = which->family;
 	req->sdiag_protocol = IPPROTO_TCP;
 	req->idiag_states = STATES;
 	req->id = which->id;
-	return nl_socket_request(nl, nlh, f ? got_socket : NULL, f, code, e);
+	return nl_socket_request(nl, &r.nlh, f ? got_socket : NULL, f, code, e);
 }
 
 static int find(struct nl_socket *nl, uint8_t family, struct found *f, struct err *e)

@@ -19,13 +19,6 @@
 /* Should a kernel from before NLM_F_EXCL for rules (4.8) have got more than one. */
 #define DUPLICATES_MAX 64
 
-struct request {
-	union {
-		struct nlmsghdr nlh;
-		char bytes[256];
-	};
-};
-
 static uint8_t domain(enum addr_family family)
 {
 	return family == ADDR_V4 ? AF_INET : AF_INET6;
@@ -37,42 +30,32 @@ static const char *family_name(enum addr_family family)
 }
 
 /* ip rule add fwmark 0x736d lookup 29549 priority 200 protocol 115 */
-static void rule_request(struct request *r, uint16_t type, uint16_t flags, enum addr_family family)
+static void rule_request(struct nl_request *r, uint16_t type, uint16_t flags,
+			 enum addr_family family)
 {
-	struct fib_rule_hdr *rule;
-	struct nlmsghdr *nlh;
+	struct fib_rule_hdr *rule = nl_request_init(r, type, NLM_F_ACK | flags, sizeof(*rule));
 
-	memset(r, 0, sizeof(*r));
-	nlh = mnl_nlmsg_put_header(r->bytes);
-	nlh->nlmsg_type = type;
-	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | flags;
-	rule = mnl_nlmsg_put_extra_header(nlh, sizeof(*rule));
 	rule->family = domain(family);
 	rule->action = FR_ACT_TO_TBL;
-	mnl_attr_put_u32(nlh, FRA_PRIORITY, TPROXY_ROUTE_PRIORITY);
-	mnl_attr_put_u32(nlh, FRA_FWMARK, PLAN_MARK_SOURCE);
-	mnl_attr_put_u32(nlh, FRA_FWMASK, UINT32_MAX);
-	mnl_attr_put_u32(nlh, FRA_TABLE, TPROXY_ROUTE_TABLE);
-	mnl_attr_put_u8(nlh, FRA_PROTOCOL, TPROXY_ROUTE_PROTOCOL);
+	mnl_attr_put_u32(&r->nlh, FRA_PRIORITY, TPROXY_ROUTE_PRIORITY);
+	mnl_attr_put_u32(&r->nlh, FRA_FWMARK, PLAN_MARK_SOURCE);
+	mnl_attr_put_u32(&r->nlh, FRA_FWMASK, UINT32_MAX);
+	mnl_attr_put_u32(&r->nlh, FRA_TABLE, TPROXY_ROUTE_TABLE);
+	mnl_attr_put_u8(&r->nlh, FRA_PROTOCOL, TPROXY_ROUTE_PROTOCOL);
 }
 
 /* ip route add local default dev lo table 29549 protocol 115 */
-static void route_request(struct request *r, uint16_t type, uint16_t flags, enum addr_family family)
+static void route_request(struct nl_request *r, uint16_t type, uint16_t flags,
+			  enum addr_family family)
 {
-	struct nlmsghdr *nlh;
-	struct rtmsg *route;
+	struct rtmsg *route = nl_request_init(r, type, NLM_F_ACK | flags, sizeof(*route));
 
-	memset(r, 0, sizeof(*r));
-	nlh = mnl_nlmsg_put_header(r->bytes);
-	nlh->nlmsg_type = type;
-	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | flags;
-	route = mnl_nlmsg_put_extra_header(nlh, sizeof(*route));
 	route->rtm_family = domain(family);
 	route->rtm_type = RTN_LOCAL;
 	route->rtm_scope = RT_SCOPE_HOST;
 	route->rtm_protocol = TPROXY_ROUTE_PROTOCOL;
-	mnl_attr_put_u32(nlh, RTA_TABLE, TPROXY_ROUTE_TABLE);
-	mnl_attr_put_u32(nlh, RTA_OIF, LO_INDEX);
+	mnl_attr_put_u32(&r->nlh, RTA_TABLE, TPROXY_ROUTE_TABLE);
+	mnl_attr_put_u32(&r->nlh, RTA_OIF, LO_INDEX);
 }
 
 struct rule_search {
@@ -121,15 +104,11 @@ static int count_rules(struct nl_socket *nl, enum addr_family family, unsigned *
 {
 	struct rule_search s = { .found = 0 };
 	struct fib_rule_hdr *rule;
-	struct request r;
+	struct nl_request r;
 	int code = -EINTR, rc = 0;
 
 	for (unsigned try = 0; rc == 0 && code == -EINTR && try < 100; try++) {
-		memset(&r, 0, sizeof(r));
-		mnl_nlmsg_put_header(r.bytes);
-		r.nlh.nlmsg_type = RTM_GETRULE;
-		r.nlh.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-		rule = mnl_nlmsg_put_extra_header(&r.nlh, sizeof(*rule));
+		rule = nl_request_init(&r, RTM_GETRULE, NLM_F_DUMP, sizeof(*rule));
 		rule->family = domain(family);
 		s.found = 0;
 		rc = nl_socket_request(nl, &r.nlh, got_rule, &s, &code, e);
@@ -141,7 +120,7 @@ static int count_rules(struct nl_socket *nl, enum addr_family family, unsigned *
 }
 
 /* Sends a change. 1: made; 0: @harmless says that there is nothing to do; -errno with @e set. */
-static int change(struct nl_socket *nl, struct request *r, int harmless, const char *what,
+static int change(struct nl_socket *nl, struct nl_request *r, int harmless, const char *what,
 		  enum addr_family family, struct err *e)
 {
 	int code, rc = nl_socket_request(nl, &r->nlh, NULL, NULL, &code, e);
@@ -175,7 +154,7 @@ static bool family_missing(enum addr_family family, int rc)
 static int remove_family(struct nl_socket *nl, enum addr_family family, bool *changed,
 			 struct err *e)
 {
-	struct request r;
+	struct nl_request r;
 	unsigned count;
 	int rc = count_rules(nl, family, &count, e);
 
@@ -196,7 +175,7 @@ static int remove_family(struct nl_socket *nl, enum addr_family family, bool *ch
 static int add_family(struct nl_socket *nl, enum addr_family family, bool *changed, struct err *e)
 {
 	struct err failure = ERR_INIT;
-	struct request r;
+	struct nl_request r;
 	unsigned count;
 	int rc;
 
@@ -278,15 +257,11 @@ static int look_up(struct nl_socket *nl, const struct addr *a, uint32_t mark, st
 		   struct err *e)
 {
 	struct rtmsg *route;
-	struct request r;
+	struct nl_request r;
 	int code, rc;
 
 	*out = (struct lookup){ .type = RTN_UNSPEC };
-	memset(&r, 0, sizeof(r));
-	mnl_nlmsg_put_header(r.bytes);
-	r.nlh.nlmsg_type = RTM_GETROUTE;
-	r.nlh.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
-	route = mnl_nlmsg_put_extra_header(&r.nlh, sizeof(*route));
+	route = nl_request_init(&r, RTM_GETROUTE, NLM_F_ACK, sizeof(*route));
 	route->rtm_family = domain(a->family);
 	route->rtm_dst_len = (uint8_t)(8 * addr_len(a->family));
 	route->rtm_flags = RTM_F_LOOKUP_TABLE;
