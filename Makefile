@@ -12,7 +12,8 @@ all: # Build both programs and their man pages (this is the default)
 #   V=1                 print the commands
 #   PREFIX=dir          where `make install` puts things (/usr/local)
 #   DESTDIR=dir         a root to put PREFIX under, for packages
-#   SOAK=list           which tests `make soak` runs (explain faults racing kills reruns)
+#   SOAK=list           which tests `make soak` runs (explain faults racing kills reruns
+#                       cardinality crashes slow soak)
 #   DURATION=seconds    how long `make demo` may take
 BUILD ?= build
 PREFIX ?= /usr/local
@@ -187,14 +188,21 @@ $(BUILD)/fuzz/fuzz_hpack: libs = -lnghttp2
 check: # Run every test, also with sanitizers, and lint: what the CI runs
 	+@scripts/check
 
-# Each of these tests has a long form, which takes about half an hour in all. SLUICE_SOAK=0.1 for a
-# tenth of it, SLUICE_SEED=N for the random choices of another run, SOAK for some of the tests.
-SOAK ?= explain faults racing kills reruns
-soak: all # Race, break and kill `sluice apply` for long, and compare it with `sluice explain`
+# Each of these tests has a long form, which takes about three quarters of an hour in all, ten minutes
+# of them (SOAK_SECONDS=600) the proxy under full load. SLUICE_SOAK=0.1 for a tenth of it, SLUICE_SEED=N
+# for the random choices of another run, SOAK for some of the tests.
+SOAK ?= explain faults racing kills reruns cardinality crashes slow soak
+soak-tests := $(foreach s,$(SOAK),$(wildcard tests/*/test_$(s).py))
+soak-run = SLUICE_BUILD=$(BUILD) SLUICE_SOAK=$${SLUICE_SOAK:-1} CC=$(CC) /usr/bin/python3 -m pytest \
+	-c tests/pytest.ini --rootdir=tests -q --tb=short
+soak: all # Race, break, kill, flood and load both programs for long
 	@scripts/deps test
-	@SLUICE_BUILD=$(BUILD) SLUICE_SOAK=$${SLUICE_SOAK:-1} CC=$(CC) /usr/bin/python3 -m pytest \
-		-c tests/pytest.ini --rootdir=tests -n 2 -q -rP --tb=short \
-		$(SOAK:%=tests/netns/test_%.py)
+ifneq ($(filter-out %/test_soak.py,$(soak-tests)),)
+	@$(soak-run) -n 2 -rP $(filter-out %/test_soak.py,$(soak-tests))
+endif
+ifneq ($(filter %/test_soak.py,$(soak-tests)),)
+	@$(soak-run) -s $(filter %/test_soak.py,$(soak-tests))
+endif
 
 demo: all # See real traffic redirected, proxied and measured, in a lab of its own
 	@SLUICE_BUILD=$(BUILD) scripts/demo
