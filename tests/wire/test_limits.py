@@ -11,7 +11,7 @@ from lib.proc import child_setup, wait_until
 from lib.servers import Server, read_all
 from lib.sluice import sanitized, sluice
 from lib.witness import ask
-from lib.world import POD, PROXY_UID
+from lib.world import APP_UID, CLIENT, POD, PROXY_UID
 
 
 
@@ -203,3 +203,48 @@ def test_memory(world, start_proxy, fail):
     else:
         assert b'"app"' in waiting.recv(1000)
     assert not direct(world)
+
+
+@pytest.mark.parametrize("gone", ["client", "server"])
+def test_a_dead_peer_is_found(world, start_proxy, gone):
+    """Its link is cut: keepalive finds out, and whoever is still there is told by a reset."""
+    sluice(world.pod, "apply")
+    proxy = start_proxy("--keepalive-idle=1s", "--keepalive-interval=1s", "--keepalive-count=2")
+    proxy.wait_armed()
+    outbound = gone == "server"
+    side, other = (world.pod, world.client) if outbound else (world.client, world.pod)
+    listener = world.keep(other.listen("0.0.0.0", PORT))
+    c = world.keep(side.socket(uid=APP_UID if outbound else None))
+    c.connect((CLIENT[4] if outbound else POD[4], PORT))
+    s = world.keep(listener.accept()[0])
+    c.sendall(b"x")
+    assert s.recv(1) == b"x"
+    world.client.ip("link set eth0 down")
+    left = c if outbound else s
+    left.settimeout(30)
+    with pytest.raises(ConnectionResetError):
+        left.recv(1)
+    closed = proxy.metrics().by("sluice_connections_closed_total", "outcome")
+    assert closed == {"timeout": 1}
+
+
+def test_a_client_that_left_before_its_server_answered(world, start_proxy):
+    """Its FIN may be a half-close: the attempt goes on, and ends as the server's connect does."""
+    sluice(world.pod, "apply")
+    proxy = start_proxy()
+    proxy.wait_armed()
+    world.client.nft(f"""table ip mute {{
+        chain input {{ type filter hook input priority 0;
+            tcp dport {PORT} drop
+        }} }}""")
+    world.keep(Server(world.client, 4, PORT, lambda s: s.sendall(read_all(s))))
+    c = world.keep(world.pod.socket(uid=APP_UID))
+    c.connect((CLIENT[4], PORT))
+    c.sendall(b"early")
+    c.shutdown(socket.SHUT_WR)
+    wait_until(lambda: proxy.metrics().sum("sluice_connections_used") == 1, "the attempt")
+    assert_rests(proxy)
+    assert proxy.metrics().sum("sluice_connections_used") == 1
+    world.client.nft("delete table ip mute")
+    assert read_all(c) == b"early"
+    assert proxy.settled().by("sluice_connections_closed_total", "outcome") == {"closed": 1}
