@@ -413,8 +413,11 @@ static int slowly(void)
 	struct pollfd input = { .events = POLLIN };
 	struct client *clients = calloc(l.count, sizeof(*clients));
 
-	for (uint64_t i = 0; i < l.count; i++)
+	for (uint64_t i = 0; i < l.count; i++) {
+		while (too_soon())
+			usleep(1000);
 		begin(&clients[i]);
+	}
 	for (uint64_t i = 0; i < l.count; i++)
 		creep(&clients[i]);
 	puts("held");

@@ -70,7 +70,7 @@ def test_connections(world, start_proxy):
     held.pop().close()
     proxy.wait_armed()
     assert not direct(world)
-    assert "90 % of 20 connections" in proxy.output
+    proxy.wait_line("90 % of 20 connections")
 
 
 def test_connections_wait_where_they_cannot_go_direct(world, start_proxy):
@@ -181,7 +181,7 @@ def test_memory(world, start_proxy, fail):
         assert len(held) < 10000
         held.append(half_a_hello(world))
     assert set(withheld(proxy)) == {"memory"}
-    assert "KiB of memory" in proxy.output
+    proxy.wait_line("KiB of memory")
     if fail == "open":
         proxy.wait_disarmed()
         assert direct(world)

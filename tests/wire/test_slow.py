@@ -59,7 +59,8 @@ def test_slow_connections(world, start_proxy, inbound):
     storms = []
     for kind, bound in BOUND.items():
         last = resident(proxy)
-        held = storm(kind, 80, SIZE, count=COUNT, at_once=0)
+        # The last tenth must do for what comes until the kernel has noticed that the heart rests.
+        held = storm(kind, 80, SIZE, count=COUNT, at_once=0, rate=1000)
         held.wait_line("held", timeout=60)
         storms.append(held)
         m = settled(proxy)
