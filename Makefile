@@ -42,6 +42,8 @@ sluice := backend backend_iptc backend_nft command_explain command_verify comman
 	plan_text privs privs_calls readback rtnl ruleset sock_destroy stage status status_print \
 	tproxy_route verify_net verify_pick verify_run watch xt_lock xtable
 proxy := dns_message resolver resolver_cache resolver_channel \
+	dial forward forward_answer forward_body forward_head forward_http1 forward_io forward_rules \
+	local_addr \
 	access_log access_log_text admin admin_config \
 	admin_endpoints admin_flows admin_http admin_request \
 	envoy_stats envoy_stats_text \
@@ -55,11 +57,13 @@ unit-common := test_addr test_interval test_options test_parse test_protocol tes
 unit-sluice := test_compare test_config test_decode_nft test_encode test_encode_xt test_explain \
 	test_lower test_plan test_privs test_sock_destroy test_status
 unit-proxy := test_dns_message test_resolver test_resolver_cache \
+	test_forward_body test_forward_head test_forward_rules \
 	test_access_log test_admin test_admin_request test_envoy_stats \
 	test_grpc test_gzip test_hpack test_http1 test_http1_parse test_http2 test_metrics \
 	test_metrics_text test_negotiate test_quota test_routes test_sandbox test_sniff \
 	test_tls_hello test_trace test_upstream
-fuzz := fuzz_admin fuzz_hpack fuzz_http1 fuzz_http2 fuzz_observer fuzz_parse fuzz_tls_hello
+fuzz := fuzz_forward \
+	fuzz_admin fuzz_hpack fuzz_http1 fuzz_http2 fuzz_observer fuzz_parse fuzz_tls_hello
 
 # ---- Libraries: found once, installed by scripts/deps where they are missing ----
 

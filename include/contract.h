@@ -22,6 +22,13 @@ enum inbound_mode {
 	INBOUND_MODE_COUNT,
 };
 
+/* Where outbound connections go from the proxy. */
+enum outbound_mode {
+	OUTBOUND_ORIGINAL, /* to where they were going */
+	OUTBOUND_HOST,	   /* to the host that their requests name */
+	OUTBOUND_MODE_COUNT,
+};
+
 #define CONTRACT_INBOUND_PORT	 9211
 #define CONTRACT_OUTBOUND_PORT	 9001
 #define CONTRACT_ADMIN_PORT	 9901

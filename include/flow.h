@@ -5,6 +5,7 @@
  *   CONNECTING  the client is accepted, the server's connect is under way. Nothing is read; the
  *               client's reset ends the attempt. -> OPEN, ENDED
  *   OPEN	 bytes go both ways, each way until its FIN. -> ENDED
+ *   FORWARD	 a forward proxy's client: see forward.h. -> CONNECTING, OPEN, ENDED
  *   ENDED	 descriptors are closed; memory is freed at the end of the round.
  *
  * Ends: both ways' FIN have passed (orderly close); or a leg broke, and the other is reset once
@@ -16,6 +17,7 @@
 
 #include "loop.h"
 #include "observer.h"
+#include "origdst.h"
 #include "pod.h"
 #include "record.h"
 
@@ -30,6 +32,7 @@ struct thread;
 enum flow_state {
 	FLOW_CONNECTING,
 	FLOW_OPEN,
+	FLOW_FORWARD,
 	FLOW_ENDED,
 	FLOW_STATE_COUNT,
 };
@@ -65,6 +68,7 @@ struct flow {
 	uint8_t state; /* enum flow_state */
 	bool settled;  /* keepalive is on */
 	uint8_t loops; /* so many flows of ours lie before it, each the client of the next */
+	bool forward;  /* it is part of a struct forward */
 	struct record record;
 	struct observer observer;
 };
@@ -80,6 +84,20 @@ static inline enum way flow_way_from(unsigned side)
  * and begins to connect to where it was going. What fails is counted and reset.
  */
 void flow_accept(struct thread *t, const struct pod_listener *listener, int fd);
+
+/* Makes @f, all zero, a flow of @t, whose client is @fd. Nothing is counted yet. */
+void flow_init(struct flow *f, struct thread *t, int fd);
+
+/* It is counted and observed from here on, as a connection to @address and @port; up to there. */
+void flow_observe(struct flow *f, enum direction direction, const struct addr *address,
+		  uint16_t port);
+void flow_unobserve(struct flow *f, enum outcome outcome);
+
+/*
+ * Begins to connect @f, which is CONNECTING, to @to, from the address of @from where that is not
+ * NULL; from then on it is a relay's.
+ */
+void flow_connect(struct flow *f, const union sockaddr_any *to, const union sockaddr_any *from);
 
 /* Ends a flow with a reset of both legs, whatever its state. */
 void flow_reset(struct flow *f, enum outcome outcome);

@@ -29,7 +29,8 @@ struct pod {
 	uint16_t inbound_port, outbound_port, admin_port;
 	uint16_t outbound_ports; /* so many, from outbound_port on */
 	struct target inbound_target;
-	bool keep_source; /* connect from the client's address where the rules allow it */
+	bool outbound_by_host; /* redirected connections, too, go where their requests say */
+	bool keep_source;      /* connect from the client's address where the rules allow it */
 
 	struct pod_listener *listeners; /* of flows; owned */
 	size_t listener_count;
@@ -37,6 +38,8 @@ struct pod {
 	int admin_more[PROXY_ADMIN_MAX]; /* the same of --admin-listen */
 	unsigned admin_more_count;
 	int heart[ADDR_FAMILY_COUNT]; /* UDP sockets for the beat; -1: no such family */
+	int *locals;		      /* of each thread, to ask with (local_addr.h); owned */
+	size_t local_count;
 };
 
 /*
@@ -54,5 +57,8 @@ void pod_close_listeners(struct pod *pod);
 
 /* Whether @port is one that we listen on. */
 bool pod_owns_port(const struct pod *pod, uint16_t port);
+
+/* Whether @port is one that outbound connections arrive on. */
+bool pod_is_outbound_port(const struct pod *pod, uint16_t port);
 
 #endif

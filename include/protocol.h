@@ -57,6 +57,8 @@ enum outcome {
 	OUTCOME_CLOSED,	     /* both sides sent FIN */
 	OUTCOME_REFUSED,     /* connect: ECONNREFUSED */
 	OUTCOME_UNREACHABLE, /* connect: no route, no host */
+	OUTCOME_UNRESOLVED,  /* forward proxy: its host has no address */
+	OUTCOME_FORBIDDEN,   /* forward proxy: its host is none to be taken to */
 	OUTCOME_TIMEOUT,     /* connect timed out, or keepalive found the peer dead */
 	OUTCOME_RESET_BY_CLIENT,
 	OUTCOME_RESET_BY_SERVER,

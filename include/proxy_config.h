@@ -34,6 +34,7 @@ struct proxy_config {
 	bool admin_open;       /* what is for loopback alone is for everybody */
 	unsigned inbound_mode; /* enum inbound_mode */
 	struct target inbound_target;
+	unsigned outbound_mode;	 /* enum outbound_mode */
 	bool virtual_interfaces; /* outbound connections arrive from outside, on a range, too */
 	bool transparent;	 /* IP_TRANSPARENT on the inbound listeners */
 	bool sandbox;		 /* system calls confined: sandbox.h */

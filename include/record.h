@@ -51,6 +51,9 @@ void record_open(struct record *r, struct recorder *recorder, enum direction dir
 /* Who the client is, for the log. */
 void record_client(struct record *r, const struct addr *address, uint16_t port);
 
+/* Its destination goes by this name, whatever its address is. */
+void record_named(struct record *r, struct span host);
+
 /* Its destination answered. */
 void record_connected(struct record *r, uint64_t now);
 

@@ -16,6 +16,7 @@
 #include "pod.h"
 #include "quota.h"
 #include "record.h"
+#include "resolver.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -73,12 +74,16 @@ struct thread {
 	uint32_t most_flows;	    /* since memory was given back */
 	uint64_t most_backlog;	    /* likewise */
 	_Atomic uint64_t backlog;   /* bytes of all backlogs; this thread alone writes it */
+	struct forward *timed;	    /* those with a deadline */
+	uint64_t timed_wake;	    /* ns: none of these is earlier */
 	struct flow *ended;	    /* freed after the round: events for them may be in hand */
 	uint32_t flow_count;
 	uint64_t now; /* ns, of the event being handled */
 	char *buffer; /* FLOW_BUFFER bytes, of whoever is being handled */
 	struct pipe_pool pipes;
 	struct flow_lister lister;
+
+	struct resolver *resolver; /* owned */
 
 	_Atomic uint64_t rounds;
 };

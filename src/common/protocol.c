@@ -21,8 +21,8 @@ const char *const http_version_names[] = { "", "1.0", "1.1", "2" };
 _Static_assert(ARRAY_SIZE(http_version_names) == HTTP_VERSION_COUNT, "a name for each");
 
 const char *const outcome_names[] = {
-	"closed",	   "refused", "unreachable", "timeout", "reset_by_client",
-	"reset_by_server", "loop",    "limit",	     "drain",
+	"closed",	   "refused",	      "unreachable", "unresolved", "forbidden", "timeout",
+	"reset_by_client", "reset_by_server", "loop",	     "limit",	   "drain",
 };
 _Static_assert(ARRAY_SIZE(outcome_names) == OUTCOME_COUNT, "a name for each");
 

@@ -2,6 +2,7 @@
 /* A flow's birth and death: see flow.h. Its life is in relay.c. */
 #include "flow.h"
 
+#include "forward.h"
 #include "log.h"
 #include "origdst.h"
 #include "thread.h"
@@ -68,14 +69,49 @@ static void ask_tcp(struct flow *f)
 		record_tcp(&f->record, info.tcpi_rtt, info.tcpi_total_retrans);
 }
 
+/* Whom the log is to name. */
+static void set_client(struct flow *f)
+{
+	union sockaddr_any peer;
+	socklen_t len = sizeof(peer);
+	struct addr address;
+
+	if (getpeername(f->legs[FLOW_CLIENT].source.fd, &peer.sa, &len) < 0)
+		return;
+	address = sockaddr_addr(&peer);
+	record_client(&f->record, &address, sockaddr_port(&peer));
+}
+
+void flow_observe(struct flow *f, enum direction direction, const struct addr *address,
+		  uint16_t port)
+{
+	struct thread *t = f->thread;
+
+	record_open(&f->record, &t->recorder, direction, address, port, t->now);
+	if (unlikely(t->recorder.log))
+		set_client(f);
+	observer_init(&f->observer, &record_sink, &f->record,
+		      atomic_load_explicit(t->shared->observers_off, memory_order_relaxed));
+}
+
+void flow_unobserve(struct flow *f, enum outcome outcome)
+{
+	if (!f->record.recorder)
+		return;
+	observer_fini(&f->observer, f->thread->now);
+	ask_tcp(f);
+	record_close(&f->record, outcome, f->thread->now);
+	f->record.recorder = NULL;
+}
+
 /* The last steps of every end. */
 static void finish(struct flow *f, enum outcome outcome)
 {
 	struct thread *t = f->thread;
 
-	observer_fini(&f->observer, t->now);
-	ask_tcp(f);
-	record_close(&f->record, outcome, t->now);
+	flow_unobserve(f, outcome);
+	if (unlikely(f->forward))
+		forward_fini(f);
 	for (unsigned side = 0; side < FLOW_SIDE_COUNT; side++) {
 		struct leg *leg = &f->legs[side];
 
@@ -220,6 +256,8 @@ static struct flow *own_maker(struct thread *t, int fd)
 	    getpeername(fd, &peer.sa, &len) < 0)
 		return NULL;
 	for (struct flow *f = t->flows; f; f = f->next) {
+		if (f->forward && forward_is_from(f, &peer))
+			return f;
 		len = sizeof(own);
 		if (f->legs[FLOW_SERVER].source.fd >= 0 &&
 		    getsockname(f->legs[FLOW_SERVER].source.fd, &own.sa, &len) == 0 &&
@@ -245,17 +283,17 @@ static void retarget(const struct pod *pod, union sockaddr_any *to, union sockad
 		sockaddr_set_port(to, t->port);
 }
 
-/* Whom the log is to name. */
-static void set_client(struct flow *f, int fd)
+void flow_init(struct flow *f, struct thread *t, int fd)
 {
-	union sockaddr_any peer;
-	socklen_t len = sizeof(peer);
-	struct addr address;
-
-	if (getpeername(fd, &peer.sa, &len) < 0)
-		return;
-	address = sockaddr_addr(&peer);
-	record_client(&f->record, &address, sockaddr_port(&peer));
+	f->thread = t;
+	f->pod = t->shared->pod;
+	for (unsigned side = 0; side < FLOW_SIDE_COUNT; side++) {
+		f->legs[side].side = (uint8_t)side;
+		f->legs[side].source.fd = -1;
+		f->legs[side].source.ready = relay_ready;
+	}
+	f->legs[FLOW_CLIENT].source.fd = fd;
+	link_flow(f);
 }
 
 static struct flow *flow_new(struct thread *t, const struct pod_listener *listener, int fd,
@@ -266,26 +304,12 @@ static struct flow *flow_new(struct thread *t, const struct pod_listener *listen
 
 	if (!f)
 		return NULL;
-	f->thread = t;
-	f->pod = t->shared->pod;
-	for (unsigned side = 0; side < FLOW_SIDE_COUNT; side++) {
-		f->legs[side].side = (uint8_t)side;
-		f->legs[side].source.fd = -1;
-		f->legs[side].source.ready = relay_ready;
-	}
-	f->legs[FLOW_CLIENT].source.fd = fd;
-	record_open(&f->record, &t->recorder, listener->direction, &address, sockaddr_port(to),
-		    t->now);
-	if (unlikely(t->recorder.log))
-		set_client(f, fd);
-	observer_init(&f->observer, &record_sink, &f->record,
-		      atomic_load_explicit(t->shared->observers_off, memory_order_relaxed));
-	link_flow(f);
+	flow_init(f, t, fd);
+	flow_observe(f, listener->direction, &address, sockaddr_port(to));
 	return f;
 }
 
-/* Begins to connect @f to @to, from the address of @from where that is not NULL. */
-static void start(struct flow *f, const union sockaddr_any *to, const union sockaddr_any *from)
+void flow_connect(struct flow *f, const union sockaddr_any *to, const union sockaddr_any *from)
 {
 	struct thread *t = f->thread;
 	struct leg *server = &f->legs[FLOW_SERVER];
@@ -307,6 +331,34 @@ static void start(struct flow *f, const union sockaddr_any *to, const union sock
 		connect_failed(f, -rc);
 }
 
+/*
+ * Whether the outbound connection @fd to @to is one for the forward proxy, which then has it. A
+ * client that nobody redirected has made it to our port on loopback, from loopback: it takes us for
+ * its proxy. No connection of ours can be that one, since the forward proxy goes to no local
+ * address. What was redirected has another source, also where conntrack does not know it.
+ */
+static bool forwards(struct thread *t, int fd, const union sockaddr_any *to)
+{
+	const struct pod *pod = t->shared->pod;
+	union sockaddr_any peer;
+	socklen_t len = sizeof(peer);
+	struct addr to_addr, peer_addr;
+
+	if (pod->outbound_by_host && !is_loop(pod, fd, to) && !own_maker(t, fd)) {
+		forward_accept(t, fd, to);
+		return true;
+	}
+	if (likely(!pod_is_outbound_port(pod, sockaddr_port(to))) ||
+	    getpeername(fd, &peer.sa, &len) < 0)
+		return false;
+	to_addr = sockaddr_addr(to);
+	peer_addr = sockaddr_addr(&peer);
+	if (!addr_is_loopback(&to_addr) || !addr_is_loopback(&peer_addr))
+		return false;
+	forward_accept(t, fd, NULL);
+	return true;
+}
+
 void flow_accept(struct thread *t, const struct pod_listener *listener, int fd)
 {
 	const struct pod *pod = t->shared->pod;
@@ -320,6 +372,8 @@ void flow_accept(struct thread *t, const struct pod_listener *listener, int fd)
 		close(fd);
 		return;
 	}
+	if (listener->direction == DIRECTION_OUTBOUND && forwards(t, fd, &to))
+		return;
 	keep = keeps_source(pod, listener, fd, &to, &from);
 	target = to;
 	if (targeted)
@@ -352,7 +406,7 @@ void flow_accept(struct thread *t, const struct pod_listener *listener, int fd)
 	}
 	/* A source of the other family cannot be kept. */
 	keep = keep && from.sa.sa_family == target.sa.sa_family;
-	start(f, &target, keep ? &from : NULL);
+	flow_connect(f, &target, keep ? &from : NULL);
 }
 
 void flow_connecting(struct flow *f, unsigned side, uint32_t events)

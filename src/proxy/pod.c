@@ -3,6 +3,7 @@
 #include "pod.h"
 
 #include "log.h"
+#include "local_addr.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -111,11 +112,24 @@ static int open_admin_more(struct pod *pod, const struct proxy_config *c, struct
 	return 0;
 }
 
+/* Sockets to ask for routes with. Where there is none to be had, the forward proxy serves nobody.
+ */
+static int open_locals(struct pod *pod, const struct proxy_config *c, struct err *e)
+{
+	pod->locals = calloc(c->threads, sizeof(*pod->locals));
+	if (!pod->locals)
+		return err_set(e, -ENOMEM, "out of memory for %u threads", c->threads);
+	for (; pod->local_count < c->threads; pod->local_count++)
+		pod->locals[pod->local_count] = local_addr_open();
+	return 0;
+}
+
 int pod_open(struct pod *pod, const struct proxy_config *config, struct err *e)
 {
 	size_t most = ADDR_FAMILY_COUNT * config->threads *
 		      (CONTRACT_INBOUND_PORTS + proxy_config_outbound_ports(config));
 	unsigned families = 0;
+	int rc;
 
 	*pod = (struct pod){
 		.name = "self",
@@ -125,6 +139,7 @@ int pod_open(struct pod *pod, const struct proxy_config *config, struct err *e)
 		.outbound_port = config->outbound_port,
 		.outbound_ports = (uint16_t)proxy_config_outbound_ports(config),
 		.inbound_target = config->inbound_target,
+		.outbound_by_host = config->outbound_mode == OUTBOUND_HOST,
 		.keep_source = config->inbound_mode == INBOUND_TPROXY,
 		.admin_port = config->admin_port,
 		.admin = { -1, -1 },
@@ -133,8 +148,13 @@ int pod_open(struct pod *pod, const struct proxy_config *config, struct err *e)
 	pod->listeners = calloc(most, sizeof(*pod->listeners));
 	if (!pod->listeners)
 		return err_set(e, -ENOMEM, "out of memory for %zu listeners", most);
+	rc = open_locals(pod, config, e);
+	if (rc < 0) {
+		pod_close(pod);
+		return rc;
+	}
 	for (unsigned f = 0; f < ADDR_FAMILY_COUNT; f++) {
-		int rc = open_family(pod, config, (enum addr_family)f, e);
+		rc = open_family(pod, config, (enum addr_family)f, e);
 
 		if (rc < 0 && !family_missing(rc)) {
 			pod_close(pod);
@@ -166,6 +186,13 @@ void pod_close(struct pod *pod)
 		close(pod->admin_more[i]);
 	pod->admin_more_count = 0;
 	pod->listeners = NULL;
+	for (size_t i = 0; i < pod->local_count; i++) {
+		if (pod->locals[i] >= 0)
+			close(pod->locals[i]);
+	}
+	free(pod->locals);
+	pod->locals = NULL;
+	pod->local_count = 0;
 	for (unsigned f = 0; f < ADDR_FAMILY_COUNT; f++) {
 		if (pod->admin[f] >= 0)
 			close(pod->admin[f]);
@@ -175,9 +202,13 @@ void pod_close(struct pod *pod)
 	}
 }
 
+bool pod_is_outbound_port(const struct pod *pod, uint16_t port)
+{
+	return port >= pod->outbound_port && port < pod->outbound_port + pod->outbound_ports;
+}
+
 bool pod_owns_port(const struct pod *pod, uint16_t port)
 {
 	return (port >= pod->inbound_port && port < pod->inbound_port + CONTRACT_INBOUND_PORTS) ||
-	       (port >= pod->outbound_port && port < pod->outbound_port + pod->outbound_ports) ||
-	       port == pod->admin_port;
+	       pod_is_outbound_port(pod, port) || port == pod->admin_port;
 }

@@ -101,6 +101,14 @@ static int read_inbound_mode(void *field, struct span value, struct err *e)
 	return parse_word(value, words, ARRAY_SIZE(words), field, e);
 }
 
+static int read_outbound_mode(void *field, struct span value, struct err *e)
+{
+	static const char *const words[] = { "original", "host" };
+	_Static_assert(ARRAY_SIZE(words) == OUTBOUND_MODE_COUNT, "a word for each mode");
+
+	return parse_word(value, words, ARRAY_SIZE(words), field, e);
+}
+
 static int read_target(void *field, struct span value, struct err *e)
 {
 	return target_parse(value, field, e);
@@ -177,6 +185,11 @@ static const struct option rows[] = {
 	  "where inbound connections are sent: to this address and port, or to this port of the "
 	  "address that the client chose",
 	  OPTION_VALUE, .parse = read_target, FIELD(inbound_target) },
+	{ "outbound-mode", "original|host", "original",
+	  "where outbound connections go: where they were going, or (HTTP) to the host that their "
+	  "requests name; clients that use the outbound port as their HTTP proxy are served in "
+	  "both",
+	  OPTION_VALUE, .parse = read_outbound_mode, FIELD(outbound_mode) },
 	{ "virtual-interfaces", "NAMES", NULL,
 	  "as given to sluice apply: then the outbound port and its 15 successors are listened on "
 	  "at any address",
@@ -290,13 +303,13 @@ static bool in_range(unsigned port, unsigned first, unsigned count)
 static int check_target(const struct proxy_config *c, struct err *e)
 {
 	const struct target *t = &c->inbound_target;
-	bool admin = t->port == c->admin_port;
+	bool own = in_range(t->port, c->inbound_port, CONTRACT_INBOUND_PORTS) ||
+		   in_range(t->port, c->outbound_port, proxy_config_outbound_ports(c)) ||
+		   t->port == c->admin_port;
 
 	for (unsigned i = 0; i < c->admin_listen.count; i++)
-		admin |= t->port == c->admin_listen.at[i].port;
-	if (!t->given ||
-	    (!in_range(t->port, c->inbound_port, CONTRACT_INBOUND_PORTS) &&
-	     !in_range(t->port, c->outbound_port, proxy_config_outbound_ports(c)) && !admin))
+		own |= t->port == c->admin_listen.at[i].port;
+	if (!t->given || !own)
 		return 0;
 	return err_usage(e,
 			 "--inbound-target: port %u is one that this proxy itself listens on: "

@@ -84,6 +84,11 @@ void record_client(struct record *r, const struct addr *address, uint16_t port)
 	r->client_port = port;
 }
 
+void record_named(struct record *r, struct span host)
+{
+	r->host = metrics_name(r->recorder->shard, host, METRIC_NAME_HOST);
+}
+
 void record_connected(struct record *r, uint64_t now)
 {
 	struct metric_key key = key_of(r, METRIC_CONNECT_DURATION);

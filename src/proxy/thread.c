@@ -2,6 +2,7 @@
 /* One data thread of the worker: see thread.h. */
 #include "thread.h"
 
+#include "forward.h"
 #include "log.h"
 
 #include <errno.h>
@@ -125,6 +126,7 @@ static void close_acceptors(struct thread *t)
 int thread_init(struct thread *t, struct thread_shared *shared, unsigned index,
 		struct metrics_shard *shard, struct err *e)
 {
+	const struct resolver_config names = { .resolv_conf = NULL };
 	struct pod *pod = shared->pod;
 	int rc;
 
@@ -141,6 +143,7 @@ int thread_init(struct thread *t, struct thread_shared *shared, unsigned index,
 		.phase = PHASE_SERVING,
 		.pipes = { .limit = shared->quota->pipes },
 		.spare_fd = -1,
+		.timed_wake = UINT64_MAX,
 		.lister = { .source = { .fd = -1 } },
 	};
 	rc = loop_open(&t->loop, e);
@@ -162,6 +165,11 @@ int thread_init(struct thread *t, struct thread_shared *shared, unsigned index,
 			.thread = t,
 			.listener = listener,
 		};
+	}
+	t->resolver = resolver_new(&names, &t->loop, shard, e);
+	if (!t->resolver) {
+		thread_fini(t);
+		return e->code;
 	}
 	rc = flow_lister_init(&t->lister, &t->loop, shared->listed);
 	if (rc == 0)
@@ -196,6 +204,8 @@ void thread_fini(struct thread *t)
 	free_ended(t);
 	pipe_pool_fini(&t->pipes);
 	flow_lister_fini(&t->lister);
+	resolver_free(t->resolver);
+	t->resolver = NULL;
 	loop_close(&t->loop);
 	if (t->spare_fd >= 0)
 		close(t->spare_fd);
@@ -255,6 +265,9 @@ static int wait_ms(const struct thread *t, uint64_t wake)
 
 	if (t->accept_again)
 		wake = MIN(wake, t->accept_again);
+	if (t->timed)
+		wake = MIN(wake, t->timed_wake);
+	wake = MIN(wake, resolver_wake(t->resolver));
 	if (wake <= now)
 		return 0;
 	ms = (wake - now + 999999) / 1000000;
@@ -265,6 +278,8 @@ bool thread_round(struct thread *t, uint64_t wake)
 {
 	loop_wait(&t->loop, wait_ms(t, wake));
 	free_ended(t);
+	resolver_tick(t->resolver);
+	forward_tick(t);
 	atomic_fetch_add_explicit(&t->rounds, 1, memory_order_relaxed);
 	follow_phase(t);
 	housekeeping(t);

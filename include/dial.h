@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Connecting to a host that a client named, for a forward proxy: its addresses, what of them may be
+ * gone to, and attempts by RFC 8305 (happy eyeballs): IPv6 and IPv4 in turn, the next one a quarter
+ * of a second after the last, or at once when one fails; the first that stands wins.
+ *
+ * Every address is judged after every resolution, right before it is connected to: never the name,
+ * and never an answer from before (CVE-2009-0801, DNS rebinding).
+ */
+#ifndef SLUICE_DIAL_H
+#define SLUICE_DIAL_H
+
+#include "loop.h"
+#include "origdst.h"
+#include "resolver.h"
+#include "span.h"
+
+struct thread;
+
+enum dial_end {
+	DIAL_CONNECTED,
+	DIAL_FORBIDDEN, /* a destination that nobody is taken to: forward_rules.h, and local ones */
+	DIAL_UNRESOLVED,  /* no such name, or no server could say */
+	DIAL_DNS_TIMEOUT, /* no server said anything */
+	DIAL_REFUSED,	  /* of several addresses, what the last one of interest said */
+	DIAL_UNREACHABLE,
+	DIAL_TIMEOUT,
+	DIAL_LIMIT, /* a limit of ours: descriptors, memory, questions */
+	DIAL_END_COUNT,
+};
+
+struct dial;
+
+/* @fd is the connected socket, the callee's, where @end is DIAL_CONNECTED. */
+typedef void dial_done(struct dial *d, enum dial_end end, int fd);
+
+struct dial_attempt {
+	struct loop_source source;
+	uint8_t index; /* in the dial's */
+};
+
+/* Part of what it belongs to, where it stays in place until the end of the round. Zero is idle. */
+struct dial {
+	struct thread *thread;
+	dial_done *done;
+	struct resolver_request request;
+	const union sockaddr_any *unjudged; /* where the client itself was going; NULL: nowhere */
+	uint64_t began;			    /* ns, when there were addresses */
+	uint64_t next_at;		    /* ns, of the next attempt; 0: not by time */
+	uint16_t port;
+	uint8_t count, next; /* of the addresses; the first not tried */
+	uint8_t pending;     /* attempts under way */
+	uint8_t end;	     /* enum dial_end, of what has failed so far */
+	bool busy;
+	struct addr addresses[RESOLVER_ADDRESSES_MAX];
+	struct dial_attempt attempts[RESOLVER_ADDRESSES_MAX]; /* of each address */
+};
+
+/*
+ * Begins; @d->thread, ->done and ->unjudged are set. done() may be called before this returns, and
+ * is called once unless dial_cancel() comes first.
+ */
+void dial_start(struct dial *d, struct span host, uint16_t port);
+
+/* Gives up what is under way. Idempotent. */
+void dial_cancel(struct dial *d);
+
+/* To be called when next_at has come. */
+void dial_tick(struct dial *d);
+
+/* Whether one of its attempts comes from @own. */
+bool dial_is_from(const struct dial *d, const union sockaddr_any *own);
+
+#endif

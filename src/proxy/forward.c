@@ -1,0 +1,495 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The forward proxy: from a connection to its requests and their end. See forward.h. */
+#include "forward.h"
+
+#include "log.h"
+#include "thread.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+/*
+ * A redirected client that says nothing for so long waits for its server to speak first, as those
+ * of databases and of mail do: then it is connected to where it was going.
+ */
+#define SILENCE_NS 500000000u
+
+/* How long a client may take to read the last answer and close. */
+#define LEAVING_NS 2000000000u
+
+/* The client's bytes are read in pieces of this size while a head is awaited. */
+#define PIECE 16384u
+
+static struct leg *client_of(struct forward *x)
+{
+	return &x->flow.legs[FLOW_CLIENT];
+}
+
+static struct leg *server_of(struct forward *x)
+{
+	return &x->flow.legs[FLOW_SERVER];
+}
+
+static void forward_ready(struct loop_source *source, uint32_t events);
+
+/* ---- Deadlines ---- */
+
+static void set_deadline(struct forward *x, uint64_t deadline)
+{
+	struct thread *t = x->flow.thread;
+
+	if (x->deadline && !deadline) {
+		*x->link = x->next_timed;
+		if (x->next_timed)
+			x->next_timed->link = x->link;
+	} else if (!x->deadline && deadline) {
+		x->next_timed = t->timed;
+		x->link = &t->timed;
+		if (x->next_timed)
+			x->next_timed->link = &x->next_timed;
+		t->timed = x;
+	}
+	x->deadline = deadline;
+	if (deadline)
+		t->timed_wake = MIN(t->timed_wake, deadline);
+}
+
+static void pass_through(struct forward *x);
+
+static void expired(struct forward *x)
+{
+	struct thread *t = x->flow.thread;
+
+	set_deadline(x, 0);
+	t->now = loop_clock();
+	switch ((enum forward_state)x->state) {
+	case FORWARD_AWAITING:
+		pass_through(x);
+		break;
+	case FORWARD_DIALING:
+		dial_tick(&x->dial);
+		/* Unless that has ended it, or the flow. */
+		if (x->dial.busy && x->dial.next_at)
+			set_deadline(x, x->dial.next_at);
+		break;
+	default:
+		flow_close(&x->flow);
+		break;
+	}
+}
+
+void forward_tick(struct thread *t)
+{
+	uint64_t now;
+
+	if (likely(!t->timed))
+		return;
+	now = loop_clock();
+	if (now < t->timed_wake)
+		return;
+	/* What becomes of one may end others' deadlines, never another's flow: begin again each
+	 * time. */
+	for (struct forward *x = t->timed; x;) {
+		if (now < x->deadline) {
+			x = x->next_timed;
+			continue;
+		}
+		expired(x);
+		x = t->timed;
+	}
+	t->timed_wake = UINT64_MAX;
+	for (struct forward *x = t->timed; x; x = x->next_timed)
+		t->timed_wake = MIN(t->timed_wake, x->deadline);
+}
+
+/* ---- Ends ---- */
+
+void forward_drop_server(struct forward *x, enum outcome outcome)
+{
+	static const struct linger off = { 0, 0 };
+	struct flow *f = &x->flow;
+	struct leg *server = server_of(x);
+
+	dial_cancel(&x->dial);
+	if (server->source.fd >= 0) {
+		/* #syscalls setsockopt close */
+		setsockopt(server->source.fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+		close(server->source.fd);
+	}
+	flow_drop_backlog(f, server);
+	*server =
+		(struct leg){ .source = { .fd = -1, .ready = forward_ready }, .side = FLOW_SERVER };
+	forward_forget(x, &x->out, x->out.len);
+	flow_unobserve(f, outcome);
+}
+
+void forward_leave(struct forward *x)
+{
+	struct leg *client = client_of(x);
+
+	forward_drop_server(x, OUTCOME_CLOSED);
+	forward_forget(x, &x->in, x->in.len);
+	x->state = FORWARD_LEAVING;
+	if (client->backlog)
+		return;
+	if (client->eof) {
+		flow_close(&x->flow);
+		return;
+	}
+	/* #syscalls shutdown */
+	shutdown(client->source.fd, SHUT_WR);
+	client->fin_sent = true;
+	set_deadline(x, x->flow.thread->now + LEAVING_NS);
+}
+
+void forward_fini(struct flow *f)
+{
+	struct forward *x = forward_of(f);
+
+	dial_cancel(&x->dial);
+	set_deadline(x, 0);
+	forward_forget(x, &x->in, x->in.len);
+	forward_forget(x, &x->out, x->out.len);
+}
+
+/* ---- Becoming an ordinary flow ---- */
+
+void forward_become_relay(struct forward *x)
+{
+	struct flow *f = &x->flow;
+	int rc;
+
+	set_deadline(x, 0);
+	f->state = FLOW_OPEN;
+	for (unsigned side = 0; side < FLOW_SIDE_COUNT; side++)
+		f->legs[side].source.ready = relay_ready;
+	rc = forward_pass(x, FLOW_SERVER, SPAN(x->in.data, x->in.len));
+	forward_forget(x, &x->in, x->in.len);
+	if (rc < 0)
+		relay_abort(f, FLOW_SERVER, -rc);
+	else
+		relay_start(f);
+}
+
+/* What the client speaks is not for us: it goes where it was going. */
+static void pass_through(struct forward *x)
+{
+	struct flow *f = &x->flow;
+	struct addr address = sockaddr_addr(&x->original);
+	int rc;
+
+	set_deadline(x, 0);
+	flow_observe(f, DIRECTION_OUTBOUND, &address, sockaddr_port(&x->original));
+	record_bytes(&f->record, WAY_TO_SERVER, x->in.len);
+	if (x->in.len)
+		observer_data(&f->observer, WAY_TO_SERVER, SPAN(x->in.data, x->in.len),
+			      f->thread->now);
+	rc = x->in.len ? forward_put_off(f, server_of(x), SPAN(x->in.data, x->in.len)) : 0;
+	forward_forget(x, &x->in, x->in.len);
+	if (rc < 0) {
+		flow_reset(f, OUTCOME_LIMIT);
+		return;
+	}
+	f->state = FLOW_CONNECTING;
+	for (unsigned side = 0; side < FLOW_SIDE_COUNT; side++)
+		f->legs[side].source.ready = relay_ready;
+	flow_connect(f, &x->original, NULL);
+}
+
+/* ---- Requests ---- */
+
+static const enum forward_answer answer_of_end[] = {
+	[DIAL_FORBIDDEN] = FORWARD_ANSWER_FORBIDDEN,
+	[DIAL_UNRESOLVED] = FORWARD_ANSWER_UNRESOLVED,
+	[DIAL_DNS_TIMEOUT] = FORWARD_ANSWER_DNS_TIMEOUT,
+	[DIAL_REFUSED] = FORWARD_ANSWER_REFUSED,
+	[DIAL_UNREACHABLE] = FORWARD_ANSWER_UNREACHABLE,
+	[DIAL_TIMEOUT] = FORWARD_ANSWER_TIMEOUT,
+	[DIAL_LIMIT] = FORWARD_ANSWER_LIMIT,
+};
+_Static_assert(ARRAY_SIZE(answer_of_end) == DIAL_END_COUNT, "an answer for each failure");
+
+/* The tunnel stands: RFC 9110 sect. 9.3.6. */
+static void open_tunnel(struct forward *x)
+{
+	static const struct span established = { "HTTP/1.1 200 Connection established\r\n\r\n",
+						 39 };
+	struct flow *f = &x->flow;
+
+	observer_data(&f->observer, WAY_TO_SERVER, SPAN(x->in.data, x->request.length),
+		      f->thread->now);
+	observer_data(&f->observer, WAY_TO_CLIENT, established, f->thread->now);
+	forward_forget(x, &x->in, x->request.length);
+	if (forward_send(f, client_of(x), established) < 0)
+		flow_reset(f, OUTCOME_RESET_BY_CLIENT);
+	else
+		forward_become_relay(x);
+}
+
+static void dialed(struct dial *d, enum dial_end end, int fd)
+{
+	struct forward *x = CONTAINER_OF(d, struct forward, dial);
+	struct flow *f = &x->flow;
+
+	set_deadline(x, 0);
+	if (end != DIAL_CONNECTED) {
+		/* The request is one that is seen to fail, too. */
+		observer_data(&f->observer, WAY_TO_SERVER, SPAN(x->in.data, x->request.length),
+			      f->thread->now);
+		forward_answer(x, answer_of_end[end], NULL);
+		forward_go_on(x);
+		return;
+	}
+	server_of(x)->source.fd = fd;
+	/* Without the time that the name took. */
+	record_connected(&f->record, f->record.opened + f->thread->now - d->began);
+	if (f->settled)
+		keepalive_start(fd, &f->pod->keepalive);
+	x->reused = false;
+	if (x->request.connect) {
+		open_tunnel(x);
+		return;
+	}
+	forward_exchange_begin(x);
+	forward_go_on(x);
+}
+
+/* The request in hand is for another host than the one before, or for the first. */
+static void dial(struct forward *x)
+{
+	struct flow *f = &x->flow;
+	const struct addr unknown = { .family = ADDR_V4 };
+	struct addr literal = unknown;
+	struct span host = x->request.host;
+
+	forward_drop_server(x, OUTCOME_CLOSED);
+	memcpy(x->host, host.ptr, host.len);
+	x->host[host.len] = '\0';
+	x->port = x->request.port;
+	if (addr_parse(host, &literal, NULL) < 0)
+		literal = unknown;
+	flow_observe(f, DIRECTION_OUTBOUND, &literal, x->port);
+	record_named(&f->record, host);
+	x->state = FORWARD_DIALING;
+	x->dial.thread = f->thread;
+	x->dial.done = dialed;
+	x->dial.unjudged = x->redirected ? &x->original : NULL;
+	dial_start(&x->dial, host, x->port);
+	if (x->state == FORWARD_DIALING && f->state == FLOW_FORWARD && x->dial.next_at)
+		set_deadline(x, x->dial.next_at);
+}
+
+/* Whether the server that is connected is the one that the request in hand is for. */
+static bool is_same_server(struct forward *x)
+{
+	return server_of(x)->source.fd >= 0 && x->port == x->request.port && !x->request.connect &&
+	       span_eq_nocase(span_str(x->host), x->request.host);
+}
+
+/* Takes up the next request. False: there is nothing more to do now. */
+static bool take_request(struct forward *x)
+{
+	struct span in = SPAN(x->in.data, x->in.len);
+	enum forward_reading reading;
+	const char *why;
+
+	if (x->fresh && x->redirected && forward_head_is_foreign(in)) {
+		pass_through(x);
+		return false;
+	}
+	reading = forward_request_read(in, &x->request, &why);
+	if (reading == FORWARD_MORE && in.len < FORWARD_HEAD_MAX)
+		return false;
+	x->fresh = false;
+	set_deadline(x, 0);
+	if (reading == FORWARD_READ && x->request.length <= FORWARD_HEAD_MAX) {
+		if (is_same_server(x))
+			forward_exchange_begin(x);
+		else
+			dial(x);
+		return x->flow.state == FLOW_FORWARD;
+	}
+	log_debug("the forward proxy refuses a request: %s", why ? why : "too large");
+	x->request = (struct forward_request){ 0 };
+	forward_answer(
+		x, reading == FORWARD_BAD ? FORWARD_ANSWER_BAD_REQUEST : FORWARD_ANSWER_TOO_LARGE,
+		why);
+	return false;
+}
+
+/* ---- Events ---- */
+
+static uint32_t client_events(struct forward *x)
+{
+	struct leg *client = client_of(x);
+	uint32_t events = client->backlog ? EPOLLOUT : 0;
+	bool reads = !client->eof && !client->backlog;
+
+	if (x->state == FORWARD_DIALING ||
+	    (x->state == FORWARD_EXCHANGE && (x->request_whole || server_of(x)->backlog)))
+		reads = false;
+	return events | (reads ? EPOLLIN | EPOLLRDHUP : 0);
+}
+
+static uint32_t server_events(struct forward *x)
+{
+	return (server_of(x)->backlog ? EPOLLOUT : 0) |
+	       (client_of(x)->backlog ? 0 : EPOLLIN | EPOLLRDHUP);
+}
+
+static void watch(struct forward *x)
+{
+	struct flow *f = &x->flow;
+	uint32_t events[] = { [FLOW_CLIENT] = client_events(x), [FLOW_SERVER] = server_events(x) };
+
+	for (unsigned side = 0; side < FLOW_SIDE_COUNT; side++) {
+		struct leg *leg = &f->legs[side];
+
+		/* As in relay.c: who can do nothing now is told of an error once. */
+		if (leg->source.fd >= 0 && loop_watch(&f->thread->loop, &leg->source,
+						      events[side] ? events[side] : EPOLLET) < 0) {
+			flow_reset(f, OUTCOME_LIMIT);
+			return;
+		}
+	}
+}
+
+void forward_go_on(struct forward *x)
+{
+	if (x->flow.state == FLOW_FORWARD && x->state == FORWARD_EXCHANGE)
+		forward_exchange_end(x);
+	while (x->flow.state == FLOW_FORWARD && x->state == FORWARD_AWAITING && x->in.len &&
+	       !client_of(x)->backlog && take_request(x))
+		;
+	if (x->flow.state == FLOW_FORWARD && x->state == FORWARD_AWAITING && client_of(x)->eof &&
+	    !client_of(x)->backlog)
+		flow_close(&x->flow); /* whole requests have been answered; a part is none */
+	if (x->flow.state == FLOW_FORWARD)
+		watch(x);
+}
+
+/* The client speaks while a request, or the rest of it, is awaited. */
+static void read_head(struct forward *x)
+{
+	struct flow *f = &x->flow;
+	size_t room = MIN(PIECE, FORWARD_HEAD_MAX + PIECE - x->in.len);
+	ssize_t n =
+		recv(client_of(x)->source.fd, f->thread->buffer, room, 0); /* #syscalls recvfrom */
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n < 0)
+		flow_reset(f, OUTCOME_RESET_BY_CLIENT);
+	else if (n == 0)
+		client_of(x)->eof = true;
+	else if (!forward_keep(x, &x->in, SPAN(f->thread->buffer, (size_t)n)))
+		flow_reset(f, OUTCOME_LIMIT);
+	else
+		set_deadline(x, 0); /* the client has spoken */
+}
+
+/* What a client sends that has been told to go is dropped. */
+static void read_rest(struct forward *x)
+{
+	struct flow *f = &x->flow;
+	ssize_t n = recv(client_of(x)->source.fd, f->thread->buffer, FLOW_BUFFER, 0);
+
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+		client_of(x)->eof = true;
+		if (!client_of(x)->backlog)
+			flow_close(f);
+	}
+}
+
+static void client_ready(struct forward *x, uint32_t events)
+{
+	struct flow *f = &x->flow;
+	struct leg *client = client_of(x);
+
+	if (events & EPOLLOUT && client->backlog) {
+		if (forward_flush(f, client) < 0) {
+			flow_reset(f, OUTCOME_RESET_BY_CLIENT);
+			return;
+		}
+		if (!client->backlog && x->state == FORWARD_LEAVING)
+			forward_leave(x);
+	} else if (events & EPOLLERR) {
+		flow_reset(f, OUTCOME_RESET_BY_CLIENT);
+	} else if (!(client->source.watched & EPOLLIN)) {
+		return;
+	} else if (x->state == FORWARD_AWAITING) {
+		read_head(x);
+	} else if (x->state == FORWARD_EXCHANGE) {
+		forward_exchange_client(x);
+	} else if (x->state == FORWARD_LEAVING) {
+		read_rest(x);
+	}
+}
+
+/* Between two requests a server has nothing to say but that it goes; then so does the client. */
+static void idle_server(struct forward *x)
+{
+	if (x->in.len)
+		forward_drop_server(x, OUTCOME_CLOSED);
+	else
+		forward_leave(x);
+}
+
+static void server_ready(struct forward *x, uint32_t events)
+{
+	struct leg *server = server_of(x);
+
+	if (events & EPOLLOUT && server->backlog && forward_flush(&x->flow, server) < 0)
+		forward_give_up_request(x);
+	if (!(events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)))
+		return;
+	if (x->state == FORWARD_AWAITING)
+		idle_server(x);
+	else if (x->state == FORWARD_EXCHANGE && !client_of(x)->backlog)
+		forward_exchange_server(x);
+}
+
+static void forward_ready(struct loop_source *source, uint32_t events)
+{
+	struct leg *leg = CONTAINER_OF(source, struct leg, source);
+	struct flow *f = CONTAINER_OF(leg - leg->side, struct flow, legs[0]);
+	struct forward *x = forward_of(f);
+
+	f->thread->now = loop_clock();
+	if (leg->side == FLOW_CLIENT)
+		client_ready(x, events);
+	else
+		server_ready(x, events);
+	if (f->state == FLOW_FORWARD)
+		forward_go_on(x);
+}
+
+bool forward_is_from(struct flow *f, const union sockaddr_any *own)
+{
+	return dial_is_from(&forward_of(f)->dial, own);
+}
+
+void forward_accept(struct thread *t, int fd, const union sockaddr_any *original)
+{
+	struct forward *x = calloc(1, sizeof(*x));
+
+	if (!x) {
+		close(fd);
+		thread_pause_accepting(t);
+		return;
+	}
+	flow_init(&x->flow, t, fd);
+	x->flow.state = FLOW_FORWARD;
+	x->flow.forward = true;
+	x->flow.record.opened = t->now;
+	for (unsigned side = 0; side < FLOW_SIDE_COUNT; side++)
+		x->flow.legs[side].source.ready = forward_ready;
+	x->state = FORWARD_AWAITING;
+	x->fresh = true;
+	if (original) {
+		x->redirected = true;
+		x->original = *original;
+		set_deadline(x, t->now + SILENCE_NS);
+	}
+	watch(x);
+}

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* One request of HTTP/1 to one server, and its answer: the exchange of forward.h. */
+#include "forward.h"
+
+#include "thread.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+/* Reads before another source gets its turn. */
+#define READS_PER_TURN 4
+
+/*
+ * The server takes no more of the request. What it has said may be an answer all the same, and is
+ * read before anything is made of it; then so is its error.
+ */
+void forward_give_up_request(struct forward *x)
+{
+	flow_drop_backlog(&x->flow, &x->flow.legs[FLOW_SERVER]);
+	x->request_whole = true;
+	x->last = true;
+}
+
+/* The client's content breaks the rules of chunks: where the next request begins nobody knows. */
+static void refuse_content(struct forward *x)
+{
+	if (x->begun)
+		flow_reset(&x->flow, OUTCOME_CLOSED);
+	else
+		forward_answer(x, FORWARD_ANSWER_BAD_REQUEST, "chunks that are none");
+}
+
+/* Sends on what of @bytes belongs to the request. Returns how many that were. */
+static size_t upload(struct forward *x, struct span bytes)
+{
+	size_t used = forward_body_take(&x->up, bytes);
+
+	if (x->up.state == FORWARD_BODY_BAD) {
+		refuse_content(x);
+		return bytes.len;
+	}
+	if (forward_pass(x, FLOW_SERVER, SPAN(bytes.ptr, used)) < 0)
+		forward_give_up_request(x);
+	else if (forward_body_done(&x->up))
+		x->request_whole = true;
+	return used;
+}
+
+/* The request's head, as the server is to have it. 0 or -errno. */
+static int send_head(struct forward *x)
+{
+	const struct forward_request *r = &x->request;
+	struct span head = SPAN(x->in.data, r->length);
+	_cleanup_free_ char *written = NULL;
+
+	if (!r->changes)
+		return forward_pass(x, FLOW_SERVER,
+				    SPAN(head.ptr + r->skipped, r->length - r->skipped));
+	written = malloc(FORWARD_WRITE_MAX(r));
+	if (!written)
+		return -ENOMEM;
+	return forward_pass(x, FLOW_SERVER, SPAN(written, forward_request_write(r, head, written)));
+}
+
+/* The same of what came with the head. */
+static void upload_kept(struct forward *x)
+{
+	size_t used = upload(x, SPAN(x->in.data, x->in.len));
+
+	/* Else it has been refused, and is gone. */
+	if (x->flow.state == FLOW_FORWARD && x->state == FORWARD_EXCHANGE)
+		forward_forget(x, &x->in, used);
+}
+
+void forward_exchange_begin(struct forward *x)
+{
+	x->state = FORWARD_EXCHANGE;
+	x->request_whole = x->begun = x->in_content = x->response_whole = false;
+	x->upgraded = false;
+	x->last = false;
+	forward_body_begin(&x->up, x->request.framing, x->request.body, false);
+	if (send_head(x) < 0)
+		forward_give_up_request(x);
+	forward_forget(x, &x->in, x->request.length);
+	if (x->request_whole)
+		return;
+	if (forward_body_done(&x->up))
+		x->request_whole = true;
+	else if (x->in.len)
+		upload_kept(x);
+}
+
+void forward_exchange_client(struct forward *x)
+{
+	struct flow *f = &x->flow;
+	struct leg *client = &f->legs[FLOW_CLIENT];
+
+	for (unsigned turn = 0; turn < READS_PER_TURN; turn++) {
+		ssize_t n =
+			recv(client->source.fd, f->thread->buffer, thread_read_max(f->thread), 0);
+		size_t used;
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n < 0) {
+			flow_reset(f, OUTCOME_RESET_BY_CLIENT);
+			return;
+		}
+		if (n == 0) {
+			/* A request that was cut short: the server may say something of it. */
+			client->eof = true;
+			x->request_whole = true;
+			observer_end(&f->observer, WAY_TO_SERVER, OBSERVER_FIN, f->thread->now);
+			shutdown(f->legs[FLOW_SERVER].source.fd, SHUT_WR);
+			return;
+		}
+		used = upload(x, SPAN(f->thread->buffer, (size_t)n));
+		if (f->state != FLOW_FORWARD || x->state != FORWARD_EXCHANGE)
+			return;
+		if (used < (size_t)n &&
+		    !forward_keep(x, &x->in, SPAN(f->thread->buffer + used, (size_t)n - used))) {
+			flow_reset(f, OUTCOME_LIMIT);
+			return;
+		}
+		if (x->request_whole || f->legs[FLOW_SERVER].backlog)
+			return;
+	}
+}
+
+/*
+ * How many of @bytes from the server are the client's: whole heads, and content. False: they are no
+ * answer.
+ */
+static bool read_response(struct forward *x, struct span bytes, size_t *used)
+{
+	struct forward_response r;
+
+	*used = 0;
+	while (*used < bytes.len && !x->response_whole) {
+		struct span rest = SPAN(bytes.ptr + *used, bytes.len - *used);
+
+		if (x->in_content) {
+			*used += forward_body_take(&x->down, rest);
+			if (x->down.state == FORWARD_BODY_BAD)
+				return false;
+			x->response_whole = forward_body_done(&x->down);
+			continue;
+		}
+		switch (forward_response_read(rest, x->request.head, &r)) {
+		case FORWARD_READ:
+			break;
+		case FORWARD_MORE:
+			return rest.len <= FORWARD_HEAD_MAX;
+		default:
+			return false;
+		}
+		*used += r.length;
+		if (r.status == 101) {
+			x->upgraded = x->response_whole = true;
+			*used = bytes.len;
+		} else if (r.status >= 200) {
+			x->last |= r.last;
+			x->in_content = true;
+			forward_body_begin(&x->down, r.framing, r.body, true);
+			x->response_whole = forward_body_done(&x->down);
+		}
+	}
+	return true;
+}
+
+/* The server's bytes @bytes go on. What of them begins a head waits for its rest. */
+static void download(struct forward *x, struct span bytes, bool kept)
+{
+	struct flow *f = &x->flow;
+	size_t used;
+
+	if (!read_response(x, bytes, &used)) {
+		if (x->begun)
+			flow_reset(f, OUTCOME_RESET_BY_SERVER);
+		else
+			forward_answer(x, FORWARD_ANSWER_BROKEN, NULL);
+		return;
+	}
+	x->begun |= used > 0;
+	if (forward_pass(x, FLOW_CLIENT, SPAN(bytes.ptr, used)) < 0) {
+		flow_reset(f, OUTCOME_RESET_BY_CLIENT);
+		return;
+	}
+	/* Nobody asked for what follows an answer; nor may it be taken for another host's. */
+	if (x->response_whole && used < bytes.len)
+		x->last = true;
+	if (kept)
+		forward_forget(x, &x->out, x->response_whole ? x->out.len : used);
+	else if (!x->response_whole &&
+		 !forward_keep(x, &x->out, SPAN(bytes.ptr + used, bytes.len - used)))
+		flow_reset(f, OUTCOME_LIMIT);
+}
+
+/* The server has ended, in order or with @error. */
+static void server_ended(struct forward *x, int error)
+{
+	struct flow *f = &x->flow;
+
+	if (error && (x->begun || x->reused)) {
+		flow_reset(f, error == ETIMEDOUT ? OUTCOME_TIMEOUT : OUTCOME_RESET_BY_SERVER);
+	} else if (!error && (x->begun || x->reused)) {
+		/* The end of its content, or cut short: the client sees it as we do. */
+		observer_end(&f->observer, WAY_TO_CLIENT, OBSERVER_FIN, f->thread->now);
+		forward_leave(x);
+	} else {
+		forward_answer(x, FORWARD_ANSWER_BROKEN, NULL);
+	}
+}
+
+void forward_exchange_end(struct forward *x)
+{
+	if (!x->response_whole)
+		return;
+	if (x->upgraded)
+		forward_become_relay(x);
+	else if (x->last || x->request.last || x->flow.legs[FLOW_CLIENT].eof)
+		forward_leave(x);
+	else if (x->request_whole && !x->flow.legs[FLOW_SERVER].backlog) {
+		x->reused = true;
+		x->state = FORWARD_AWAITING;
+	}
+}
+
+void forward_exchange_server(struct forward *x)
+{
+	struct flow *f = &x->flow;
+
+	for (unsigned turn = 0; turn < READS_PER_TURN; turn++) {
+		ssize_t n;
+
+		if (x->response_whole) {
+			/* It is done, or goes; the rest of the request is of no use to it. */
+			x->last = true;
+			return;
+		}
+		n = recv(f->legs[FLOW_SERVER].source.fd, f->thread->buffer,
+			 thread_read_max(f->thread), 0);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n <= 0) {
+			server_ended(x, n < 0 ? errno : 0);
+			return;
+		}
+		if (x->out.len) {
+			if (!forward_keep(x, &x->out, SPAN(f->thread->buffer, (size_t)n))) {
+				flow_reset(f, OUTCOME_LIMIT);
+				return;
+			}
+			download(x, SPAN(x->out.data, x->out.len), true);
+		} else {
+			download(x, SPAN(f->thread->buffer, (size_t)n), false);
+		}
+		if (f->state != FLOW_FORWARD || x->state != FORWARD_EXCHANGE)
+			return;
+		if (f->legs[FLOW_CLIENT].backlog || x->response_whole)
+			return;
+	}
+}

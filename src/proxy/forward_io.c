@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Bytes of a forward proxy's flow: kept, sent, sent later. See forward.h. */
+#include "forward.h"
+
+#include "thread.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+bool forward_keep(struct forward *x, struct forward_bytes *b, struct span bytes)
+{
+	size_t size = b->len + bytes.len;
+
+	if (size > b->size) {
+		char *data = realloc(b->data, size);
+
+		if (!data)
+			return false;
+		thread_backlog(x->flow.thread, (int64_t)(size - b->size));
+		b->data = data;
+		b->size = size;
+	}
+	memcpy(b->data + b->len, bytes.ptr, bytes.len);
+	b->len += bytes.len;
+	return true;
+}
+
+void forward_forget(struct forward *x, struct forward_bytes *b, size_t count)
+{
+	b->len -= count;
+	if (b->len) {
+		memmove(b->data, b->data + count, b->len);
+		return;
+	}
+	thread_backlog(x->flow.thread, -(int64_t)b->size);
+	free(b->data);
+	*b = (struct forward_bytes){ 0 };
+}
+
+int forward_put_off(struct flow *f, struct leg *to, struct span bytes)
+{
+	struct backlog *old = to->backlog, *b;
+	size_t left = old ? old->end - old->start : 0, size = left + bytes.len;
+
+	b = malloc(sizeof(*b) + size);
+	if (!b)
+		return -ENOMEM;
+	if (left)
+		memcpy(b->data, old->data + old->start, left);
+	memcpy(b->data + left, bytes.ptr, bytes.len);
+	b->size = size;
+	b->start = 0;
+	b->end = size;
+	flow_drop_backlog(f, to);
+	thread_backlog(f->thread, (int64_t)size);
+	to->backlog = b;
+	return 0;
+}
+
+int forward_send(struct flow *f, struct leg *to, struct span bytes)
+{
+	ssize_t n = 0;
+
+	if (!bytes.len)
+		return 0;
+	if (!to->backlog) {
+		do {
+			/* #syscalls sendto */
+			n = send(to->source.fd, bytes.ptr, bytes.len, MSG_NOSIGNAL);
+		} while (n < 0 && errno == EINTR);
+		if (n < 0 && errno != EAGAIN)
+			return -errno;
+		n = MAX(n, 0);
+	}
+	if ((size_t)n == bytes.len)
+		return 0;
+	return forward_put_off(f, to, SPAN(bytes.ptr + n, bytes.len - (size_t)n));
+}
+
+int forward_pass(struct forward *x, unsigned to, struct span bytes)
+{
+	struct flow *f = &x->flow;
+	enum way way = to == FLOW_SERVER ? WAY_TO_SERVER : WAY_TO_CLIENT;
+
+	if (!bytes.len)
+		return 0;
+	record_bytes(&f->record, way, bytes.len);
+	observer_data(&f->observer, way, bytes, f->thread->now);
+	return forward_send(f, &f->legs[to], bytes);
+}
+
+int forward_flush(struct flow *f, struct leg *to)
+{
+	struct backlog *b = to->backlog;
+	ssize_t n = send(to->source.fd, b->data + b->start, b->end - b->start, MSG_NOSIGNAL);
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	b->start += (size_t)n;
+	if (b->start == b->end)
+		flow_drop_backlog(f, to);
+	return 0;
+}
