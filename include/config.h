@@ -116,6 +116,7 @@ struct config {
 	const char *netns;	 /* PID or path; borrowed; NULL: the current one */
 	bool script_environment; /* the script's variables count, too: options.h */
 	bool help, man;
+	bool joined;	   /* on the second rung already: see privs.h */
 	const char *topic; /* of help: a command; borrowed */
 };
 

@@ -18,19 +18,28 @@ enum privs_need {
 	PRIVS_PROOF,  /* verify: also connects as others, from a namespace of its own */
 };
 
+/* What the input may ask for, as far as one look tells. */
+enum {
+	PRIVS_ENTERS = 1, /* another network namespace */
+	PRIVS_NAMES = 2,  /* users or groups by name */
+};
+
 /*
  * First rung, before any input is parsed.
  *
  * Should: keep CAP_NET_ADMIN and CAP_NET_RAW, where @need says so, and what entering a namespace
- * takes (CAP_SYS_ADMIN, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH) where @enters says so; for a proof
+ * takes (CAP_SYS_ADMIN, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH) where @input says so; for a proof
  * what connections of others take (CAP_SETUID, CAP_SETGID, CAP_NET_BIND_SERVICE, CAP_SYS_ADMIN);
  * forbid gaining anything by exec, and every system call that neither this nor a later rung makes.
- * Mustn't: look at the input beyond the command's name and whether there is a --netns.
+ * Mustn't: look at the input beyond the command's name and for what @input says.
  *
  * From here to the next rung: files of options are read, and users are looked up that were given
  * by name, which may load code (nsswitch.conf). Mustn't: write a file, run a program.
+ *
+ * Where @input holds nothing, a command for the kernel (PRIVS_KERNEL) is on the second rung at
+ * once, and this returns 1: that spares a filter. Else 0, or -errno.
  */
-int privs_start(enum privs_need need, bool enters, struct err *e);
+int privs_start(enum privs_need need, unsigned input, struct err *e);
 
 /*
  * Second rung, in the right namespace and with a frozen configuration.

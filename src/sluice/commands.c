@@ -19,7 +19,7 @@ int commands_enter(const struct config *c, struct err *e)
 {
 	int rc = c->netns ? netns_enter(c->netns, e) : 0;
 
-	return rc < 0 ? rc : privs_joined(PRIVS_KERNEL, e);
+	return rc < 0 || c->joined ? rc : privs_joined(PRIVS_KERNEL, e);
 }
 
 /* "inbound to 9211-9226, outbound to 9001". */

@@ -107,24 +107,40 @@ static int command_help(const struct config *c, struct err *e)
 	return help_for(about);
 }
 
-/* Only whether it is there: it decides what privileges are kept while the rest is parsed. */
-static bool has_netns(int argc, char **argv)
+/* Whether a string is of an option that takes users or groups, or leads to a file of options. */
+static bool may_name(const char *text)
 {
+	static const char *const parts[] = { "uid", "gid", "config", "UID", "GID", "CONFIG" };
+	bool may = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+		may |= strstr(text, parts[i]) != NULL;
+	return may;
+}
+
+/* Only what is there at all: it decides what privileges are kept while the rest is parsed. */
+static unsigned look_at(int argc, char **argv, char **environment)
+{
+	unsigned input = 0;
+
 	for (int i = 1; i < argc; i++) {
-		if (strncmp(argv[i], "--netns", 7) == 0)
-			return true;
+		input |= strncmp(argv[i], "--netns", 7) == 0 ? PRIVS_ENTERS : 0;
+		input |= may_name(argv[i]) ? PRIVS_NAMES : 0;
 	}
-	return false;
+	for (char **v = environment; v && *v; v++)
+		input |= strncmp(*v, "SLUICE_", 7) == 0 && may_name(*v) ? PRIVS_NAMES : 0;
+	return input;
 }
 
 static int run(const struct command *command, int argc, char **argv, struct err *e)
 {
 	struct config config;
-	int rc = privs_start(command->privs, has_netns(argc, argv), e);
+	int rc = privs_start(command->privs, look_at(argc, argv, environ), e);
 
 	if (rc < 0)
 		return rc;
 	config_init(&config);
+	config.joined = rc > 0;
 	rc = options_parse(&config_options, command->bit, argc, argv, environ, &config,
 			   &config.topic, command->bit == COMMAND_HELP, NULL, e);
 	if (rc == 0 && config.help)

@@ -36,13 +36,14 @@ static void allow_work(struct syscalls *s, enum privs_need need)
 		privs_calls_allow(s, PRIVS_CALLS_PROOF);
 }
 
-int privs_start(enum privs_need need, bool enters, struct err *e)
+int privs_start(enum privs_need need, unsigned input, struct err *e)
 {
+	const bool joined = need == PRIVS_KERNEL && !input;
 	uint64_t keep = needed(need);
 	struct syscalls s;
 	int rc;
 
-	if (need != PRIVS_NONE && enters)
+	if (need != PRIVS_NONE && input & PRIVS_ENTERS)
 		keep |= CAPS_BIT(CAP_SYS_ADMIN) | CAPS_BIT(CAP_SYS_PTRACE) |
 			CAPS_BIT(CAP_DAC_READ_SEARCH);
 	rc = caps_no_new(e);
@@ -51,14 +52,15 @@ int privs_start(enum privs_need need, bool enters, struct err *e)
 	if (rc < 0)
 		return rc;
 	allow_work(&s, need);
-	privs_calls_allow(&s, PRIVS_CALLS_INPUT);
-	if (enters)
+	if (!joined)
+		privs_calls_allow(&s, PRIVS_CALLS_INPUT);
+	if (input & PRIVS_ENTERS)
 		privs_calls_allow(&s, PRIVS_CALLS_NETNS);
 	rc = syscalls_install(&s, false, e);
 	/* Said once, and where there is something to lose. */
 	if (rc == 0 && need != PRIVS_NONE)
 		log_warn("system calls cannot be confined here (seccomp): going on without");
-	return MIN(rc, 0);
+	return rc < 0 ? rc : joined;
 }
 
 int privs_joined(enum privs_need need, struct err *e)

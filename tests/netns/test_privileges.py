@@ -83,6 +83,18 @@ def test_every_command_keeps_to_its_list(world, backend):
             sluice(world.pod, *args)
 
 
+def test_names_may_come_from_anywhere(world, backend, tmp_path):
+    """Looking one up takes calls that are not allowed where no option can hold a name."""
+    (tmp_path / "users").write_text("games\n")
+    (tmp_path / "conf").write_text("exclude-uids = games\n")
+    for args, env in ((["--exclude-uids=games"], {}), (["--exclude-uids", "games"], {}),
+                      ([f"--exclude-uids=@{tmp_path}/users"], {}),
+                      ([f"--config={tmp_path}/conf"], {}), ([], {"SLUICE_EXCLUDE_UIDS": "games"}),
+                      ([], {"SLUICE_CONFIG": f"{tmp_path}/conf"})):
+        sluice(world.pod, "apply", *args, env={**world.pod.environment, **env})
+        sluice(world.pod, "check", "--exclude-uids=5")
+
+
 def test_entering_a_namespace(world, backend):
     for args in (["apply"], ["check"], ["verify"], ["remove"]):
         sluice(world.client, *args, f"--netns=/proc/self/fd/{world.pod.fd}", pass_fds=[world.pod.fd],

@@ -12,7 +12,8 @@
 
 struct rungs {
 	enum privs_need need;
-	bool enters, joined, end;
+	unsigned input;
+	bool joined, end;
 };
 
 static int come_down(const void *arg)
@@ -20,7 +21,7 @@ static int come_down(const void *arg)
 	const struct rungs *r = arg;
 	struct err e = ERR_INIT;
 
-	if (privs_start(r->need, r->enters, &e) < 0 ||
+	if (privs_start(r->need, r->input, &e) < 0 ||
 	    (r->joined && privs_joined(r->need, &e) < 0) || (r->end && privs_end(&e) < 0))
 		return e.code;
 	return 0;
@@ -44,16 +45,18 @@ static void test_capabilities(void **state)
 		uint64_t kept;
 		unsigned filters;
 	} cases[] = {
-		{ { PRIVS_NONE, false, false, false }, 0, 1 },
-		{ { PRIVS_NONE, true, false, false }, 0, 1 },
-		{ { PRIVS_KERNEL, false, false, false }, KERNEL, 1 },
-		{ { PRIVS_KERNEL, true, false, false }, KERNEL | ENTERS, 1 },
-		{ { PRIVS_KERNEL, true, true, false }, KERNEL, 2 },
-		{ { PRIVS_KERNEL, true, true, true }, 0, 3 },
-		{ { PRIVS_PROOF, false, false, false }, PROOF, 1 },
-		{ { PRIVS_PROOF, true, false, false }, PROOF | ENTERS, 1 },
-		{ { PRIVS_PROOF, true, true, false }, PROOF, 2 },
-		{ { PRIVS_PROOF, true, true, true }, 0, 3 },
+		{ { PRIVS_NONE, PRIVS_NAMES, false, false }, 0, 1 },
+		{ { PRIVS_NONE, PRIVS_ENTERS, false, false }, 0, 1 },
+		{ { PRIVS_KERNEL, PRIVS_NAMES, false, false }, KERNEL, 1 },
+		{ { PRIVS_KERNEL, 0, false, false }, KERNEL, 1 },
+		{ { PRIVS_KERNEL, 0, false, true }, 0, 2 },
+		{ { PRIVS_KERNEL, PRIVS_ENTERS, false, false }, KERNEL | ENTERS, 1 },
+		{ { PRIVS_KERNEL, PRIVS_ENTERS, true, false }, KERNEL, 2 },
+		{ { PRIVS_KERNEL, PRIVS_ENTERS, true, true }, 0, 3 },
+		{ { PRIVS_PROOF, PRIVS_NAMES, false, false }, PROOF, 1 },
+		{ { PRIVS_PROOF, PRIVS_ENTERS, false, false }, PROOF | ENTERS, 1 },
+		{ { PRIVS_PROOF, PRIVS_ENTERS, true, false }, PROOF, 2 },
+		{ { PRIVS_PROOF, PRIVS_ENTERS, true, true }, 0, 3 },
 	};
 	const uint64_t held = status_field(getpid(), "CapPrm", 16);
 	const uint64_t before = status_field(getpid(), "Seccomp_filters", 10);
@@ -122,12 +125,13 @@ static void check_refusals(const struct rungs *r, int (*probe)(void))
 static void test_refusals(void **state)
 {
 	(void)state;
-	check_refusals(&(struct rungs){ PRIVS_NONE, false, false, false }, probe_never);
-	check_refusals(&(struct rungs){ PRIVS_KERNEL, true, false, false }, probe_never);
-	check_refusals(&(struct rungs){ PRIVS_PROOF, true, false, false }, probe_never);
-	check_refusals(&(struct rungs){ PRIVS_KERNEL, true, true, false }, probe_joined);
-	check_refusals(&(struct rungs){ PRIVS_KERNEL, true, true, true }, probe_end);
-	check_refusals(&(struct rungs){ PRIVS_PROOF, true, true, true }, probe_end);
+	check_refusals(&(struct rungs){ PRIVS_NONE, PRIVS_NAMES, false, false }, probe_never);
+	check_refusals(&(struct rungs){ PRIVS_KERNEL, PRIVS_ENTERS, false, false }, probe_never);
+	check_refusals(&(struct rungs){ PRIVS_PROOF, PRIVS_ENTERS, false, false }, probe_never);
+	check_refusals(&(struct rungs){ PRIVS_KERNEL, PRIVS_ENTERS, true, false }, probe_joined);
+	check_refusals(&(struct rungs){ PRIVS_KERNEL, 0, false, false }, probe_joined);
+	check_refusals(&(struct rungs){ PRIVS_KERNEL, PRIVS_ENTERS, true, true }, probe_end);
+	check_refusals(&(struct rungs){ PRIVS_PROOF, PRIVS_ENTERS, true, true }, probe_end);
 }
 
 int main(void)
