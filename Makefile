@@ -119,7 +119,8 @@ all: $(programs) $(manuals)
 
 $(BUILD)/sluice: $(call objects,sluice) $(BUILD)/libcommon.a
 $(BUILD)/sluice: libs = $(libraries-libs)
-$(BUILD)/sluice-proxy: $(call objects,proxy) $(BUILD)/libcommon.a
+page := $(BUILD)/obj/page.o
+$(BUILD)/sluice-proxy: $(call objects,proxy) $(page) $(BUILD)/libcommon.a
 $(BUILD)/sluice-proxy: libs = -pthread $(proxy-libs)
 $(programs):
 	$(say) LINK $@
@@ -135,7 +136,16 @@ $(BUILD)/%.a:
 	$(Q)rm -f $@ && ar rcs $@ $^
 $(BUILD)/libcommon.a: $(call archive-parts,common)
 $(BUILD)/libsluice.a: $(call archive-parts,sluice)
-$(BUILD)/libproxy.a: $(call archive-parts,proxy)
+$(BUILD)/libproxy.a: $(call archive-parts,proxy) $(page)
+
+# The live page is in the program.
+$(BUILD)/page.c: scripts/embed-page $(addprefix web/page.,html css js)
+	$(say) PAGE $@
+	@mkdir -p $(@D)
+	$(Q)$< web > $@.tmp && mv $@.tmp $@
+$(page): $(BUILD)/page.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(all-cppflags) $(all-cflags) -MMD -MP -c -o $@ $<
 
 # The manual comes from the same table as the options: it cannot be behind.
 $(BUILD)/sluice.8: $(BUILD)/sluice

@@ -4,6 +4,7 @@
 
 #include "gzip.h"
 #include "negotiate.h"
+#include "page.h"
 
 static const char *const format_types[] = {
 	/* https://prometheus.io/docs/instrumenting/exposition_formats/ */
@@ -71,6 +72,15 @@ static int answer_envoy(const struct admin_config *config, const struct admin_re
 	return sink_close(&s, envoy_stats_text(&view, s.write, s.to));
 }
 
+static int answer_page(const struct admin_config *config, const struct admin_request *q,
+		       struct admin_reply *r)
+{
+	(void)config, (void)q;
+	r->type = "text/html; charset=utf-8";
+	r->fields = page_policy;
+	return admin_reply_append(r, SPAN(page_html, page_html_len));
+}
+
 static int answer_ready(const struct admin_config *config, const struct admin_request *q,
 			struct admin_reply *r)
 {
@@ -107,6 +117,7 @@ static int answer_quit(const struct admin_config *config, const struct admin_req
 }
 
 const struct admin_endpoint admin_endpoints[] = {
+	{ "/", ADMIN_GET, ADMIN_LOCAL, answer_page },
 	{ "/metrics", ADMIN_GET, ADMIN_ANYONE, answer_metrics },
 	{ "/stats/prometheus", ADMIN_GET, ADMIN_ANYONE, answer_envoy },
 	{ "/ready", ADMIN_GET, ADMIN_ANYONE, answer_ready },

@@ -203,7 +203,8 @@ static void test_answers(void **state)
 	       "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n"
 	       "Content-Length: 5\r\n",
 	       "\r\n\r\n");
-	expect(&s, "GET / HTTP/1.1\r\n" CLOSE, "HTTP/1.1 404 Not Found\r\n", "\n");
+	expect(&s, "GET // HTTP/1.1\r\n" CLOSE, "HTTP/1.1 404 Not Found\r\n", "\n");
+	expect(&s, "GET / HTTP/1.1\r\n" CLOSE, "HTTP/1.1 403 Forbidden\r\n", "\n");
 	expect(&s, "GET /metricsx HTTP/1.1\r\n" CLOSE, "HTTP/1.1 404 Not Found\r\n", "\n");
 	expect(&s, "POST /metrics HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc",
 	       "HTTP/1.1 405 Method Not Allowed\r\n", "only GET and HEAD\n");

@@ -36,13 +36,22 @@ def test_head_has_no_body(admin):
     assert status == 200 and body == b""
 
 
-@pytest.mark.parametrize("path,method,status", [("/", "GET", 404), ("/nothing", "GET", 404),
+@pytest.mark.parametrize("path,method,status", [("/", "POST", 405), ("/nothing", "GET", 404),
                                                 ("/metrics/", "GET", 404),
                                                 ("/metrics", "POST", 405),
                                                 ("/ready", "DELETE", 405),
                                                 ("/nothing", "POST", 404)])
 def test_what_there_is_not(admin, path, method, status):
     assert admin.get(path, method=method)[0] == status
+
+
+def test_not_found_says_what_there_is(admin):
+    _, _, body = admin.get("/nothing")
+    listed = body.decode().split("there are\n")[1].split("\n")
+    assert {"  /", "  /metrics", "  /flows", "  POST /quit"} <= set(listed)
+    for line in filter(None, listed):
+        *method, path = line.split()
+        assert admin.get(path, method="HEAD")[0] == (405 if method else 200), line
 
 
 def test_a_query_is_ignored(admin):
