@@ -156,6 +156,7 @@ def test_restarts_under_load(world, start_proxy, drain):
         assert told["failed"] == 0
 
 
+@pytest.mark.timeout(150)
 def test_ten_crashes_in_a_minute_and_new_connections_go_direct(world, start_proxy):
     """Each one resets what is open: the applications are better off without such a proxy."""
     sluice(world.pod, "apply")
@@ -171,7 +172,10 @@ def test_ten_crashes_in_a_minute_and_new_connections_go_direct(world, start_prox
                "the heart to rest")
     proxy.wait_disarmed()
     assert ask(world.client, POD[4], 80)["peer"][0] == CLIENT[4]
-    assert "10 crashes in a minute" in proxy.output
+    proxy.wait_line("10 crashes in a minute")
+    if times(0, 1):
+        wait_until(lambda: proxy.armed() == 2, "a minute to pass without a crash", timeout=90)
+        assert ask(world.client, POD[4], 80)["peer"][0] == POD[4]
 
 
 PTRACE_CONT, PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 7, 17, 0x4206, 0x4207
@@ -198,7 +202,8 @@ def data_threads(proxy):
     for tid in tids:
         with open(f"/proc/{proxy.worker}/task/{tid}/comm", encoding="ascii") as f:
             names[tid] = f.read().strip()
-    return [tid for tid in tids if names[tid] == "sluice-worker"]
+    ours = [tid for tid in tids if names[tid] == "sluice-worker"]
+    return [ours[0], *ours[-2:]]  # a sanitizer may have one of its own after the first
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])
@@ -208,7 +213,7 @@ def test_one_stuck_thread_of_three_stops_the_heart(world, start_proxy, which):
     proxy.wait_armed()
     worker = proxy.worker
     threads = data_threads(proxy)
-    assert len(threads) == 3
+    assert len(set(threads)) == 3
     world.witness().listen("0.0.0.0", 80)
     with stuck(threads[which]):
         proxy.wait_disarmed()
@@ -242,4 +247,4 @@ def test_a_worker_with_a_stuck_thread_is_replaced(world, start_proxy):
             except ConnectionResetError:
                 pass  # it had been accepted by another thread
     assert b"x" in served and set(served) == {b"x"}
-    assert "stands still" in proxy.output
+    proxy.wait_line("stands still")
