@@ -6,7 +6,8 @@
  *
  * Theory of Operation: each thread has one struct envoy_stats and is the only one that writes it,
  * with relaxed stores; envoy_stats_text() adds all threads' up. There are few series, all known
- * beforehand, so they are arrays: nothing is looked up, nothing is allocated.
+ * beforehand, so they are arrays: nothing is looked up, nothing is allocated. Each event is written
+ * once. What Envoy counts several times is a sum, never a difference: that could go down.
  *
  * Events are counted when Envoy counts them: a request when it begins, its status when its answer
  * is there, its time when the answer is whole. Where its server ends without an answer, Envoy
@@ -20,40 +21,31 @@
 #include "metrics.h"
 #include "observer.h"
 
-/* Of one connection manager. */
+/* Of one connection manager; the rest of its counts are sums over its clusters. */
 enum envoy_downstream {
-	ENVOY_DOWN_RQ_TOTAL,
-	ENVOY_DOWN_RQ_COMPLETED,
-	ENVOY_DOWN_RQ_HTTP1,
-	ENVOY_DOWN_RQ_HTTP2,
 	ENVOY_DOWN_RQ_RX_RESET,
 	ENVOY_DOWN_RQ_TX_RESET,
 	ENVOY_DOWN_CX_TOTAL,
-	ENVOY_DOWN_CX_HTTP1,
-	ENVOY_DOWN_CX_HTTP2,
-	ENVOY_DOWN_CX_DESTROY,
 	ENVOY_DOWN_CX_DESTROY_LOCAL,
 	ENVOY_DOWN_CX_DESTROY_REMOTE,
 	ENVOY_DOWN_CX_PROTOCOL_ERROR,
-	ENVOY_DOWN_RX_BYTES,
+	ENVOY_DOWN_RX_BYTES, /* of flows of no cluster */
 	ENVOY_DOWN_TX_BYTES,
 	ENVOY_DOWN_COUNT,
 };
 
 /* Of one cluster. */
 enum envoy_upstream {
-	ENVOY_UP_RQ_TOTAL,
-	ENVOY_UP_RQ_ENDED, /* not printed: rq_active is what has begun and not ended */
-	ENVOY_UP_RQ_COMPLETED,
+	ENVOY_UP_RQ_HTTP1, /* that began, by the client's connection */
+	ENVOY_UP_RQ_HTTP2,
+	ENVOY_UP_RQ_ENDED,
 	ENVOY_UP_RQ_RX_RESET,
 	ENVOY_UP_RQ_TX_RESET,
-	ENVOY_UP_RQ_PENDING,
 	ENVOY_UP_RQ_PENDING_FAILURE,
-	ENVOY_UP_CX_TOTAL,
-	ENVOY_UP_CX_HTTP1,
+	ENVOY_UP_CX_HTTP1, /* that carry requests */
 	ENVOY_UP_CX_HTTP2,
 	ENVOY_UP_CX_CONNECT_FAIL,
-	ENVOY_UP_CX_CONNECT_TIMEOUT,
+	ENVOY_UP_CX_CONNECT_TIMEOUT, /* among those that failed */
 	ENVOY_UP_CX_DESTROY,
 	ENVOY_UP_RX_BYTES,
 	ENVOY_UP_TX_BYTES,
@@ -68,9 +60,17 @@ enum envoy_cluster {
 	ENVOY_CLUSTER_COUNT, /* also: none */
 };
 
-#define ENVOY_BUCKETS	20u /* 0.5 ms to an hour, and the infinite one */
-#define ENVOY_CLASSES	5u  /* 1xx to 5xx */
-#define ENVOY_CODE_LAST 599u
+#define ENVOY_BUCKETS 20u /* 0.5 ms to an hour, and the infinite one */
+#define ENVOY_CLASSES 5u  /* 1xx to 5xx */
+
+/* By status; what has none or no class comes first. */
+enum {
+	ENVOY_CODE_UNANSWERED, /* calls of gRPC: 503 of the server, 200 to the client */
+	ENVOY_CODE_OTHER,      /* 600 and more: no class in Envoy either */
+	ENVOY_CODE_FIRST = 100,
+	ENVOY_CODE_LAST = 599,
+	ENVOY_CODE_COUNT,
+};
 
 struct envoy_histogram {
 	struct metric_value buckets[ENVOY_BUCKETS]; /* not cumulative */
@@ -79,14 +79,14 @@ struct envoy_histogram {
 
 struct envoy_manager {
 	struct metric_value counts[ENVOY_DOWN_COUNT];
-	struct metric_value classes[ENVOY_CLASSES];
-	struct envoy_histogram rq_time, cx_length;
+	struct envoy_histogram cx_length;
 };
 
 struct envoy_upstreams {
 	struct metric_value counts[ENVOY_UP_COUNT];
-	struct metric_value codes[ENVOY_CODE_LAST + 1]; /* by status; their sums are the classes */
-	struct envoy_histogram rq_time, cx_connect, cx_length;
+	struct metric_value codes[ENVOY_CODE_COUNT];
+	struct envoy_histogram rq_time, rq_unanswered; /* whose answer is whole; who had none */
+	struct envoy_histogram cx_connect, cx_length;
 };
 
 struct envoy_stats {
@@ -97,12 +97,12 @@ struct envoy_stats {
 
 /* One flow's. */
 struct envoy_flow {
-	uint64_t bytes[WAY_COUNT]; /* before its cluster was known */
-	uint32_t connect_us;	   /* at most 71 minutes */
-	uint8_t direction;	   /* enum direction */
-	uint8_t cluster;	   /* enum envoy_cluster */
-	bool connected, http2;
-	bool server_first; /* the server ended before the client did */
+	uint64_t bytes[WAY_COUNT];    /* before its protocol was known */
+	uint32_t connect_us;	      /* at most 71 minutes */
+	uint8_t direction;	      /* enum direction */
+	uint8_t cluster;	      /* enum envoy_cluster */
+	bool connected, known, http2; /* known: its protocol */
+	bool server_first;	      /* the server ended before the client did */
 	bool client_ended;
 };
 
@@ -147,11 +147,8 @@ struct envoy_view {
 	bool live;
 	uint64_t uptime_s;
 	uint64_t connections;			/* open */
-	uint64_t memory_allocated, memory_heap; /* bytes, from envoy_memory() */
+	uint64_t memory_allocated, memory_heap; /* bytes */
 };
-
-/* What the allocator has given out, and what it holds of the kernel for that. */
-void envoy_memory(uint64_t *allocated, uint64_t *heap);
 
 /*
  * The whole exposition in text format 0.0.4, with TYPE lines, piece by piece through @write, which

@@ -174,6 +174,14 @@ struct metrics_process {
 /* Resident bytes of this process; 0 where the kernel does not say. Of proc(5), statm. */
 uint64_t metrics_resident_bytes(void);
 
+/* Memory of this process in bytes, as the kernel counts it; all 0 where it says nothing. */
+struct metrics_memory {
+	uint64_t resident;
+	uint64_t own;	   /* what is resident and no file's: heap, stacks, other data */
+	uint64_t reserved; /* address space for that */
+};
+void metrics_memory_read(struct metrics_memory *out);
+
 enum metrics_format {
 	METRICS_TEXT,	     /* text format 0.0.4 */
 	METRICS_OPENMETRICS, /* OpenMetrics 1.0.0, with exemplars */

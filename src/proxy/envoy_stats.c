@@ -2,8 +2,6 @@
 /* Flows and requests in the names of Envoy's statistics: see envoy_stats.h. */
 #include "envoy_stats.h"
 
-#include <malloc.h>
-
 #define MS(x) ((x)*UINT64_C(1000000))
 
 /* Envoy's own: source/common/stats/histogram_impl.cc, in milliseconds. */
@@ -59,46 +57,48 @@ void envoy_connected(struct envoy_flow *f, uint64_t ns)
 	f->connect_us = (uint32_t)MIN(ns / 1000, (uint64_t)UINT32_MAX);
 }
 
-/* The first request says which cluster its connection to the server is one of. */
-static void join(struct envoy_stats *s, struct envoy_flow *f, bool grpc)
+/* The counters of its bytes: its cluster's, or those of what has none. */
+static void count_bytes(struct envoy_stats *s, const struct envoy_flow *f, enum way way,
+			uint64_t bytes)
 {
-	enum envoy_cluster cluster = cluster_of(f->direction, grpc);
-	struct envoy_upstreams *u = &s->clusters[cluster];
+	bool rx = way == WAY_TO_SERVER;
 
-	f->cluster = (uint8_t)cluster;
-	down(s, f, f->http2 ? ENVOY_DOWN_CX_HTTP2 : ENVOY_DOWN_CX_HTTP1);
-	up(s, cluster, ENVOY_UP_CX_TOTAL);
-	up(s, cluster, f->http2 ? ENVOY_UP_CX_HTTP2 : ENVOY_UP_CX_HTTP1);
-	/* It waited for the connection, as a connection's first one does there. */
-	up(s, cluster, ENVOY_UP_RQ_PENDING);
-	observe(&u->cx_connect, f->connect_us * UINT64_C(1000));
-	metric_add(&u->counts[ENVOY_UP_TX_BYTES], (int64_t)f->bytes[WAY_TO_SERVER]);
-	metric_add(&u->counts[ENVOY_UP_RX_BYTES], (int64_t)f->bytes[WAY_TO_CLIENT]);
+	if (likely(f->cluster != ENVOY_CLUSTER_COUNT))
+		metric_add(
+			&s->clusters[f->cluster].counts[rx ? ENVOY_UP_TX_BYTES : ENVOY_UP_RX_BYTES],
+			(int64_t)bytes);
+	else
+		metric_add(&s->managers[f->direction]
+				    .counts[rx ? ENVOY_DOWN_RX_BYTES : ENVOY_DOWN_TX_BYTES],
+			   (int64_t)bytes);
 }
 
 void envoy_protocol(struct envoy_stats *s, struct envoy_flow *f, enum protocol protocol)
 {
 	bool grpc = protocol == PROTOCOL_GRPC;
+	bool http = grpc || protocol == PROTOCOL_HTTP1 || protocol == PROTOCOL_HTTP2;
 
-	if (protocol != PROTOCOL_HTTP1 && protocol != PROTOCOL_HTTP2 && !grpc)
-		return;
-	f->http2 = protocol != PROTOCOL_HTTP1;
-	if (f->cluster == ENVOY_CLUSTER_COUNT)
-		join(s, f, grpc);
+	if (http)
+		f->http2 = protocol != PROTOCOL_HTTP1;
+	/* The first request says which cluster its connection to the server is one of. */
+	if (http && f->cluster == ENVOY_CLUSTER_COUNT) {
+		f->cluster = (uint8_t)cluster_of(f->direction, grpc);
+		up(s, f->cluster, f->http2 ? ENVOY_UP_CX_HTTP2 : ENVOY_UP_CX_HTTP1);
+		observe(&s->clusters[f->cluster].cx_connect, f->connect_us * UINT64_C(1000));
+	}
+	f->known = true;
+	for (unsigned way = 0; way < WAY_COUNT; way++) {
+		count_bytes(s, f, way, f->bytes[way]);
+		f->bytes[way] = 0;
+	}
 }
 
 void envoy_bytes(struct envoy_stats *s, struct envoy_flow *f, enum way way, uint64_t bytes)
 {
-	bool rx = way == WAY_TO_SERVER;
-	struct metric_value *counts = s->managers[f->direction].counts;
-
-	metric_add(&counts[rx ? ENVOY_DOWN_RX_BYTES : ENVOY_DOWN_TX_BYTES], (int64_t)bytes);
-	if (likely(f->cluster != ENVOY_CLUSTER_COUNT)) {
-		counts = s->clusters[f->cluster].counts;
-		metric_add(&counts[rx ? ENVOY_UP_TX_BYTES : ENVOY_UP_RX_BYTES], (int64_t)bytes);
-	} else {
+	if (likely(f->known))
+		count_bytes(s, f, way, bytes);
+	else
 		f->bytes[way] += bytes;
-	}
 }
 
 void envoy_fin(struct envoy_flow *f, enum way way)
@@ -123,7 +123,6 @@ static void connect_failed(struct envoy_stats *s, const struct envoy_flow *f, en
 	if (outcome != OUTCOME_REFUSED && outcome != OUTCOME_UNREACHABLE &&
 	    outcome != OUTCOME_TIMEOUT)
 		return;
-	up(s, cluster, ENVOY_UP_CX_TOTAL);
 	up(s, cluster, ENVOY_UP_CX_CONNECT_FAIL);
 	if (outcome == OUTCOME_TIMEOUT)
 		up(s, cluster, ENVOY_UP_CX_CONNECT_TIMEOUT);
@@ -136,7 +135,8 @@ void envoy_close(struct envoy_stats *s, struct envoy_flow *f, enum outcome outco
 	bool remote = outcome == OUTCOME_RESET_BY_CLIENT ||
 		      (outcome == OUTCOME_CLOSED && !f->server_first);
 
-	down(s, f, ENVOY_DOWN_CX_DESTROY);
+	if (!f->known)
+		envoy_protocol(s, f, PROTOCOL_TCP);
 	down(s, f, remote ? ENVOY_DOWN_CX_DESTROY_REMOTE : ENVOY_DOWN_CX_DESTROY_LOCAL);
 	observe(&s->managers[f->direction].cx_length, ns);
 	if (f->cluster != ENVOY_CLUSTER_COUNT) {
@@ -149,50 +149,35 @@ void envoy_close(struct envoy_stats *s, struct envoy_flow *f, enum outcome outco
 
 void envoy_active(struct envoy_stats *s, const struct envoy_flow *f, bool grpc, int change)
 {
-	enum envoy_cluster cluster = cluster_of(f->direction, grpc);
+	enum envoy_upstream begun = f->http2 ? ENVOY_UP_RQ_HTTP2 : ENVOY_UP_RQ_HTTP1;
 
-	if (change < 0) {
-		up(s, cluster, ENVOY_UP_RQ_ENDED);
-		return;
-	}
-	down(s, f, ENVOY_DOWN_RQ_TOTAL);
-	down(s, f, f->http2 ? ENVOY_DOWN_RQ_HTTP2 : ENVOY_DOWN_RQ_HTTP1);
-	up(s, cluster, ENVOY_UP_RQ_TOTAL);
+	up(s, cluster_of(f->direction, grpc), change > 0 ? begun : ENVOY_UP_RQ_ENDED);
 }
 
-/* An answer's status, to the client and of the server. */
-static void answered(struct envoy_manager *m, struct envoy_upstreams *u, unsigned down_status,
-		     unsigned up_status)
+/* Where its status is counted. */
+static unsigned code_of(const struct envoy_request *r)
 {
-	metric_add(&m->counts[ENVOY_DOWN_RQ_COMPLETED], 1);
-	metric_add(&u->counts[ENVOY_UP_RQ_COMPLETED], 1);
-	/* Of others Envoy has no class either. */
-	if (down_status <= ENVOY_CODE_LAST)
-		metric_add(&m->classes[down_status / 100 - 1], 1);
-	if (up_status <= ENVOY_CODE_LAST)
-		metric_add(&u->codes[up_status], 1);
+	if (!r->status)
+		return r->grpc ? ENVOY_CODE_UNANSWERED : UNANSWERED;
+	return r->status <= ENVOY_CODE_LAST ? r->status : ENVOY_CODE_OTHER;
 }
 
 void envoy_request(struct envoy_stats *s, const struct envoy_flow *f, const struct envoy_request *r)
 {
 	enum envoy_cluster cluster = cluster_of(f->direction, r->grpc);
-	struct envoy_manager *m = &s->managers[f->direction];
 	struct envoy_upstreams *u = &s->clusters[cluster];
 	bool by_client = r->end == REQUEST_RESET_BY_CLIENT || r->end == REQUEST_LEFT_BY_CLIENT;
 
-	if (r->status)
-		answered(m, u, r->status, r->status);
-	else if (!by_client)
-		answered(m, u, r->grpc ? 200 : UNANSWERED, UNANSWERED);
-	if (r->end == REQUEST_ANSWERED) {
-		observe(&m->rq_time, r->ns);
+	if (r->status || !by_client)
+		metric_add(&u->codes[code_of(r)], 1);
+	if (likely(r->end == REQUEST_ANSWERED)) {
 		observe(&u->rq_time, r->ns);
 		return;
 	}
 	if (by_client || r->status)
 		down(s, f, ENVOY_DOWN_RQ_RX_RESET);
 	else
-		observe(&m->rq_time, r->ns);
+		observe(&u->rq_unanswered, r->ns);
 	if (r->status && !by_client)
 		down(s, f, ENVOY_DOWN_RQ_TX_RESET);
 	if (r->end == REQUEST_RESET_BY_SERVER)
@@ -202,12 +187,4 @@ void envoy_request(struct envoy_stats *s, const struct envoy_flow *f, const stru
 		up(s, cluster, ENVOY_UP_RQ_TX_RESET);
 	if (r->http2 && r->end == REQUEST_LEFT_BY_SERVER)
 		up(s, cluster, ENVOY_UP_RQ_PENDING_FAILURE);
-}
-
-void envoy_memory(uint64_t *allocated, uint64_t *heap)
-{
-	struct mallinfo2 m = mallinfo2();
-
-	*allocated = m.uordblks + m.hblkhd;
-	*heap = m.arena + m.hblkhd;
 }

@@ -2,8 +2,8 @@
 /*
  * The exposition of Envoy's names: see envoy_stats.h.
  *
- * Families are rows of tables: a name, a type, and where its value comes from. What has no
- * counterpart here and is asked for all the same is a row without a source, and 0.
+ * Families are rows of tables: a name, a type, and the counts that its value is the sum of. What
+ * has no counterpart here and is asked for all the same is a row of none, and 0.
  */
 #include "envoy_stats.h"
 
@@ -51,50 +51,77 @@ static uint64_t load(const struct metric_value *v)
 	return atomic_load_explicit(&v->value, memory_order_relaxed);
 }
 
-/* ---- Adding the threads up ---- */
+/* ---- Adding up: threads, and what a family is the sum of ---- */
 
-static uint64_t down(const struct out *o, unsigned direction, enum envoy_downstream what)
+#define BIT(count) (UINT32_C(1) << (count))
+#define COMPLETED  BIT(31) /* of a cluster: all its codes */
+_Static_assert(ENVOY_UP_COUNT < 31 && ENVOY_DOWN_COUNT < 31, "a bit for each");
+
+/* How many answers of @first to @last a cluster gave. */
+static uint64_t codes(const struct out *o, unsigned cluster, unsigned first, unsigned last)
 {
 	uint64_t sum = 0;
 
-	for (unsigned t = 0; t < o->view->thread_count; t++)
-		sum += load(&o->view->threads[t].managers[direction].counts[what]);
+	for (unsigned t = 0; t < o->view->thread_count; t++) {
+		for (unsigned status = first; status <= last; status++)
+			sum += load(&o->view->threads[t].clusters[cluster].codes[status]);
+	}
 	return sum;
 }
 
-static uint64_t up(const struct out *o, unsigned cluster, enum envoy_upstream what)
+/* @sum: BIT()s of enum envoy_upstream, or COMPLETED. */
+static uint64_t up(const struct out *o, unsigned cluster, uint32_t sum)
 {
-	uint64_t sum = 0;
+	uint64_t value = sum & COMPLETED ? codes(o, cluster, 0, ENVOY_CODE_LAST) : 0;
 
-	for (unsigned t = 0; t < o->view->thread_count; t++)
-		sum += load(&o->view->threads[t].clusters[cluster].counts[what]);
-	return sum;
+	for (unsigned t = 0; t < o->view->thread_count; t++) {
+		const struct envoy_upstreams *u = &o->view->threads[t].clusters[cluster];
+
+		for (unsigned i = 0; i < ENVOY_UP_COUNT; i++)
+			value += sum & BIT(i) ? load(&u->counts[i]) : 0;
+	}
+	return value;
 }
 
-static uint64_t code(const struct out *o, unsigned cluster, unsigned status)
+/* The clusters of a direction are these two. */
+static const enum envoy_cluster clusters_of[DIRECTION_COUNT][2] = {
+	[DIRECTION_INBOUND] = { ENVOY_GRPC_LOCAL, ENVOY_REST_LOCAL },
+	[DIRECTION_OUTBOUND] = { ENVOY_GRPC_PROXY, ENVOY_REST_PROXY },
+};
+
+/* @own: BIT()s of enum envoy_downstream; @sum: of its clusters'. */
+static uint64_t down(const struct out *o, unsigned direction, uint32_t own, uint32_t sum)
 {
-	uint64_t sum = 0;
+	uint64_t value = 0;
 
-	for (unsigned t = 0; t < o->view->thread_count; t++)
-		sum += load(&o->view->threads[t].clusters[cluster].codes[status]);
-	return sum;
+	for (unsigned t = 0; t < o->view->thread_count; t++) {
+		const struct envoy_manager *m = &o->view->threads[t].managers[direction];
+
+		for (unsigned i = 0; i < ENVOY_DOWN_COUNT; i++)
+			value += own & BIT(i) ? load(&m->counts[i]) : 0;
+	}
+	return value + up(o, clusters_of[direction][0], sum) +
+	       up(o, clusters_of[direction][1], sum);
 }
 
+/* The answers of a class: of the servers of a cluster, and to its clients. */
 static uint64_t up_class(const struct out *o, unsigned cluster, unsigned class)
 {
-	uint64_t sum = 0;
-
-	for (unsigned status = 100 * class; status < 100 * class + 100; status++)
-		sum += code(o, cluster, status);
-	return sum;
+	return codes(o, cluster, 100 * class, 100 * class + 99) +
+	       (class == 5 ? codes(o, cluster, ENVOY_CODE_UNANSWERED, ENVOY_CODE_UNANSWERED) : 0);
 }
 
 static uint64_t down_class(const struct out *o, unsigned direction, unsigned class)
 {
 	uint64_t sum = 0;
 
-	for (unsigned t = 0; t < o->view->thread_count; t++)
-		sum += load(&o->view->threads[t].managers[direction].classes[class - 1]);
+	for (unsigned i = 0; i < 2; i++) {
+		enum envoy_cluster c = clusters_of[direction][i];
+
+		sum += codes(o, c, 100 * class, 100 * class + 99);
+		if (class == 2)
+			sum += codes(o, c, ENVOY_CODE_UNANSWERED, ENVOY_CODE_UNANSWERED);
+	}
 	return sum;
 }
 
@@ -104,33 +131,36 @@ static uint64_t open_of(uint64_t ended, uint64_t begun)
 	return begun > ended ? begun - ended : 0;
 }
 
+#define RQ_TOTAL (BIT(ENVOY_UP_RQ_HTTP1) | BIT(ENVOY_UP_RQ_HTTP2))
+#define CX_HTTP	 (BIT(ENVOY_UP_CX_HTTP1) | BIT(ENVOY_UP_CX_HTTP2))
+#define CX_TOTAL (CX_HTTP | BIT(ENVOY_UP_CX_CONNECT_FAIL))
+#define DESTROY	 (BIT(ENVOY_DOWN_CX_DESTROY_LOCAL) | BIT(ENVOY_DOWN_CX_DESTROY_REMOTE))
+
 static uint64_t cluster_rq_active(const struct out *o, unsigned cluster)
 {
-	uint64_t ended = up(o, cluster, ENVOY_UP_RQ_ENDED);
+	uint64_t ended = up(o, cluster, BIT(ENVOY_UP_RQ_ENDED));
 
-	return open_of(ended, up(o, cluster, ENVOY_UP_RQ_TOTAL));
+	return open_of(ended, up(o, cluster, RQ_TOTAL));
 }
 
 static uint64_t cluster_cx_active(const struct out *o, unsigned cluster)
 {
-	uint64_t ended = up(o, cluster, ENVOY_UP_CX_DESTROY);
+	uint64_t ended = up(o, cluster, BIT(ENVOY_UP_CX_DESTROY));
 
-	return open_of(ended, up(o, cluster, ENVOY_UP_CX_TOTAL));
+	return open_of(ended, up(o, cluster, CX_TOTAL));
 }
 
 static uint64_t manager_rq_active(const struct out *o, unsigned direction)
 {
-	return direction == DIRECTION_INBOUND ? cluster_rq_active(o, ENVOY_GRPC_LOCAL) +
-							cluster_rq_active(o, ENVOY_REST_LOCAL)
-					      : cluster_rq_active(o, ENVOY_GRPC_PROXY) +
-							cluster_rq_active(o, ENVOY_REST_PROXY);
+	return cluster_rq_active(o, clusters_of[direction][0]) +
+	       cluster_rq_active(o, clusters_of[direction][1]);
 }
 
 static uint64_t manager_cx_active(const struct out *o, unsigned direction)
 {
-	uint64_t ended = down(o, direction, ENVOY_DOWN_CX_DESTROY);
+	uint64_t ended = down(o, direction, DESTROY, 0);
 
-	return open_of(ended, down(o, direction, ENVOY_DOWN_CX_TOTAL));
+	return open_of(ended, down(o, direction, BIT(ENVOY_DOWN_CX_TOTAL), 0));
 }
 
 /* ---- Families ---- */
@@ -140,21 +170,24 @@ static void out_type(struct out *o, const char *name, const char *type)
 	out_line(o, "# TYPE %s %s\n", name, type);
 }
 
-/* @where: offset of the histogram in struct envoy_stats. */
+/* One histogram out of all threads' at @offsets of struct envoy_stats; 0 ends them. */
 static void out_histogram(struct out *o, const char *name, const char *label, const char *value,
-			  size_t where)
+			  const size_t *offsets)
 {
-	uint64_t count = 0, sum = 0;
+	uint64_t buckets[ENVOY_BUCKETS] = { 0 }, count = 0, sum = 0;
 
-	for (unsigned i = 0; i < ENVOY_BUCKETS; i++) {
-		for (unsigned t = 0; t < o->view->thread_count; t++) {
+	for (unsigned t = 0; t < o->view->thread_count; t++) {
+		for (const size_t *at = offsets; *at; at++) {
 			const struct envoy_histogram *h =
-				(const void *)((const char *)&o->view->threads[t] + where);
+				(const void *)((const char *)&o->view->threads[t] + *at);
 
-			count += load(&h->buckets[i]);
-			if (i == 0)
-				sum += load(&h->sum);
+			for (unsigned i = 0; i < ENVOY_BUCKETS; i++)
+				buckets[i] += load(&h->buckets[i]);
+			sum += load(&h->sum);
 		}
+	}
+	for (unsigned i = 0; i < ENVOY_BUCKETS; i++) {
+		count += buckets[i];
 		out_line(o, "%s_bucket{%s=\"%s\",le=\"%s\"} %llu\n", name, label, value,
 			 bound_texts[i], (unsigned long long)count);
 	}
@@ -167,56 +200,61 @@ static void out_histogram(struct out *o, const char *name, const char *label, co
 #define CLUSTER	     "envoy_cluster_name"
 #define CLASS	     "envoy_response_code_class"
 #define LISTENER     "envoy_listener_address"
-#define NO_SOURCE    (-1)
 #define DOWN(suffix) "envoy_http_downstream_" suffix
 #define UP(suffix)   "envoy_cluster_upstream_" suffix
 
-struct family {
+struct manager_family {
 	const char *name;
-	int source; /* enum envoy_downstream or envoy_upstream, or NO_SOURCE */
+	uint32_t own, clusters; /* as down() takes them */
 };
 
-static const struct family manager_counters[] = {
-	{ DOWN("rq_total"), ENVOY_DOWN_RQ_TOTAL },
-	{ DOWN("rq_completed"), ENVOY_DOWN_RQ_COMPLETED },
-	{ DOWN("rq_http1_total"), ENVOY_DOWN_RQ_HTTP1 },
-	{ DOWN("rq_http2_total"), ENVOY_DOWN_RQ_HTTP2 },
-	{ DOWN("rq_rx_reset"), ENVOY_DOWN_RQ_RX_RESET },
-	{ DOWN("rq_tx_reset"), ENVOY_DOWN_RQ_TX_RESET },
-	{ DOWN("rq_timeout"), NO_SOURCE },
-	{ DOWN("cx_total"), ENVOY_DOWN_CX_TOTAL },
-	{ DOWN("cx_http1_total"), ENVOY_DOWN_CX_HTTP1 },
-	{ DOWN("cx_http2_total"), ENVOY_DOWN_CX_HTTP2 },
-	{ DOWN("cx_destroy"), ENVOY_DOWN_CX_DESTROY },
-	{ DOWN("cx_destroy_local"), ENVOY_DOWN_CX_DESTROY_LOCAL },
-	{ DOWN("cx_destroy_remote"), ENVOY_DOWN_CX_DESTROY_REMOTE },
-	{ DOWN("cx_protocol_error"), ENVOY_DOWN_CX_PROTOCOL_ERROR },
-	{ DOWN("cx_idle_timeout"), NO_SOURCE },
-	{ DOWN("cx_rx_bytes_total"), ENVOY_DOWN_RX_BYTES },
-	{ DOWN("cx_tx_bytes_total"), ENVOY_DOWN_TX_BYTES },
-	{ "envoy_http_rq_total", ENVOY_DOWN_RQ_TOTAL },
+static const struct manager_family manager_counters[] = {
+	{ DOWN("rq_total"), 0, RQ_TOTAL },
+	{ DOWN("rq_completed"), 0, COMPLETED },
+	{ DOWN("rq_http1_total"), 0, BIT(ENVOY_UP_RQ_HTTP1) },
+	{ DOWN("rq_http2_total"), 0, BIT(ENVOY_UP_RQ_HTTP2) },
+	{ DOWN("rq_rx_reset"), BIT(ENVOY_DOWN_RQ_RX_RESET), 0 },
+	{ DOWN("rq_tx_reset"), BIT(ENVOY_DOWN_RQ_TX_RESET), 0 },
+	{ DOWN("rq_timeout"), 0, 0 },
+	{ DOWN("cx_total"), BIT(ENVOY_DOWN_CX_TOTAL), 0 },
+	{ DOWN("cx_http1_total"), 0, BIT(ENVOY_UP_CX_HTTP1) },
+	{ DOWN("cx_http2_total"), 0, BIT(ENVOY_UP_CX_HTTP2) },
+	{ DOWN("cx_destroy"), DESTROY, 0 },
+	{ DOWN("cx_destroy_local"), BIT(ENVOY_DOWN_CX_DESTROY_LOCAL), 0 },
+	{ DOWN("cx_destroy_remote"), BIT(ENVOY_DOWN_CX_DESTROY_REMOTE), 0 },
+	{ DOWN("cx_protocol_error"), BIT(ENVOY_DOWN_CX_PROTOCOL_ERROR), 0 },
+	{ DOWN("cx_idle_timeout"), 0, 0 },
+	{ DOWN("cx_rx_bytes_total"), BIT(ENVOY_DOWN_RX_BYTES), BIT(ENVOY_UP_TX_BYTES) },
+	{ DOWN("cx_tx_bytes_total"), BIT(ENVOY_DOWN_TX_BYTES), BIT(ENVOY_UP_RX_BYTES) },
+	{ "envoy_http_rq_total", 0, RQ_TOTAL },
 };
 
-static const struct family cluster_counters[] = {
-	{ UP("rq_total"), ENVOY_UP_RQ_TOTAL },
-	{ UP("rq_completed"), ENVOY_UP_RQ_COMPLETED },
-	{ "envoy_cluster_external_upstream_rq_completed", ENVOY_UP_RQ_COMPLETED },
-	{ UP("rq_timeout"), NO_SOURCE },
-	{ UP("rq_retry"), NO_SOURCE },
-	{ UP("rq_rx_reset"), ENVOY_UP_RQ_RX_RESET },
-	{ UP("rq_tx_reset"), ENVOY_UP_RQ_TX_RESET },
-	{ UP("rq_pending_total"), ENVOY_UP_RQ_PENDING },
-	{ UP("rq_pending_overflow"), NO_SOURCE },
-	{ UP("rq_pending_failure_eject"), ENVOY_UP_RQ_PENDING_FAILURE },
-	{ UP("cx_total"), ENVOY_UP_CX_TOTAL },
-	{ UP("cx_http1_total"), ENVOY_UP_CX_HTTP1 },
-	{ UP("cx_http2_total"), ENVOY_UP_CX_HTTP2 },
-	{ UP("cx_connect_fail"), ENVOY_UP_CX_CONNECT_FAIL },
-	{ UP("cx_connect_timeout"), ENVOY_UP_CX_CONNECT_TIMEOUT },
-	{ UP("cx_overflow"), NO_SOURCE },
-	{ UP("cx_destroy"), ENVOY_UP_CX_DESTROY },
-	{ UP("cx_rx_bytes_total"), ENVOY_UP_RX_BYTES },
-	{ UP("cx_tx_bytes_total"), ENVOY_UP_TX_BYTES },
+struct cluster_family {
+	const char *name;
+	uint32_t sum; /* as up() takes it */
+};
+
+static const struct cluster_family cluster_counters[] = {
+	{ UP("rq_total"), RQ_TOTAL },
+	{ UP("rq_completed"), COMPLETED },
+	{ "envoy_cluster_external_upstream_rq_completed", COMPLETED },
+	{ UP("rq_timeout"), 0 },
+	{ UP("rq_retry"), 0 },
+	{ UP("rq_rx_reset"), BIT(ENVOY_UP_RQ_RX_RESET) },
+	{ UP("rq_tx_reset"), BIT(ENVOY_UP_RQ_TX_RESET) },
+	/* A connection's first request waits for it; and there is none without one. */
+	{ UP("rq_pending_total"), CX_HTTP },
+	{ UP("rq_pending_overflow"), 0 },
+	{ UP("rq_pending_failure_eject"), BIT(ENVOY_UP_RQ_PENDING_FAILURE) },
+	{ UP("cx_total"), CX_TOTAL },
+	{ UP("cx_http1_total"), BIT(ENVOY_UP_CX_HTTP1) },
+	{ UP("cx_http2_total"), BIT(ENVOY_UP_CX_HTTP2) },
+	{ UP("cx_connect_fail"), BIT(ENVOY_UP_CX_CONNECT_FAIL) },
+	{ UP("cx_connect_timeout"), BIT(ENVOY_UP_CX_CONNECT_TIMEOUT) },
+	{ UP("cx_overflow"), 0 },
+	{ UP("cx_destroy"), BIT(ENVOY_UP_CX_DESTROY) },
+	{ UP("cx_rx_bytes_total"), BIT(ENVOY_UP_RX_BYTES) },
+	{ UP("cx_tx_bytes_total"), BIT(ENVOY_UP_TX_BYTES) },
 };
 
 struct gauge {
@@ -256,20 +294,20 @@ static const struct gauge cluster_gauges[] = {
 static void out_counters(struct out *o)
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(manager_counters); i++) {
-		const struct family *f = &manager_counters[i];
+		const struct manager_family *f = &manager_counters[i];
 
 		out_type(o, f->name, "counter");
 		for (unsigned d = 0; d < DIRECTION_COUNT; d++)
 			out_line(o, "%s{" MANAGER "=\"%s\"} %llu\n", f->name, prefixes[d],
-				 f->source < 0 ? 0ull : (unsigned long long)down(o, d, f->source));
+				 (unsigned long long)down(o, d, f->own, f->clusters));
 	}
 	for (unsigned i = 0; i < ARRAY_SIZE(cluster_counters); i++) {
-		const struct family *f = &cluster_counters[i];
+		const struct cluster_family *f = &cluster_counters[i];
 
 		out_type(o, f->name, "counter");
 		for (unsigned c = 0; c < ENVOY_CLUSTER_COUNT; c++)
 			out_line(o, "%s{" CLUSTER "=\"%s\"} %llu\n", f->name, cluster_names[c],
-				 f->source < 0 ? 0ull : (unsigned long long)up(o, c, f->source));
+				 (unsigned long long)up(o, c, f->sum));
 	}
 }
 
@@ -308,6 +346,14 @@ static void out_classes(struct out *o)
 	}
 }
 
+/* A call without an answer is 503 of its server's. */
+static uint64_t status_count(const struct out *o, unsigned cluster, unsigned status)
+{
+	return codes(o, cluster, status, status) +
+	       (status == 503 ? codes(o, cluster, ENVOY_CODE_UNANSWERED, ENVOY_CODE_UNANSWERED)
+			      : 0);
+}
+
 static void out_codes(struct out *o)
 {
 	static const char *const names[] = { UP("rq"), "envoy_cluster_external_upstream_rq" };
@@ -316,8 +362,9 @@ static void out_codes(struct out *o)
 		bool typed = false;
 
 		for (unsigned n = 0; n < ENVOY_CLUSTER_COUNT; n++) {
-			for (unsigned status = 100; status <= ENVOY_CODE_LAST; status++) {
-				uint64_t count = code(o, n, status);
+			for (unsigned status = ENVOY_CODE_FIRST; status <= ENVOY_CODE_LAST;
+			     status++) {
+				uint64_t count = status_count(o, n, status);
 
 				if (!count)
 					continue;
@@ -343,7 +390,7 @@ static void out_listeners(struct out *o)
 	out_type(o, "envoy_listener_downstream_cx_total", "counter");
 	for (unsigned d = 0; d < DIRECTION_COUNT; d++)
 		out_line(o, "envoy_listener_downstream_cx_total{" LISTENER "=\"%s\"} %llu\n",
-			 address[d], (unsigned long long)down(o, d, ENVOY_DOWN_CX_TOTAL));
+			 address[d], (unsigned long long)down(o, d, BIT(ENVOY_DOWN_CX_TOTAL), 0));
 	out_type(o, "envoy_listener_downstream_cx_active", "gauge");
 	for (unsigned d = 0; d < DIRECTION_COUNT; d++)
 		out_line(o, "envoy_listener_downstream_cx_active{" LISTENER "=\"%s\"} %llu\n",
@@ -380,32 +427,60 @@ static void out_server(struct out *o)
 	}
 }
 
-static void out_histograms(struct out *o)
+/* Where a histogram of a cluster is in struct envoy_stats. */
+#define AT_CLUSTER(n, field)                                                             \
+	(offsetof(struct envoy_stats, clusters) + (n) * sizeof(struct envoy_upstreams) + \
+	 offsetof(struct envoy_upstreams, field))
+
+static void out_manager_histograms(struct out *o)
+{
+	out_type(o, DOWN("rq_time"), "histogram");
+	for (unsigned d = 0; d < DIRECTION_COUNT; d++) {
+		const enum envoy_cluster *c = clusters_of[d];
+		const size_t times[] = {
+			AT_CLUSTER(c[0], rq_time),
+			AT_CLUSTER(c[0], rq_unanswered),
+			AT_CLUSTER(c[1], rq_time),
+			AT_CLUSTER(c[1], rq_unanswered),
+			0,
+		};
+
+		out_histogram(o, DOWN("rq_time"), MANAGER, prefixes[d], times);
+	}
+	out_type(o, DOWN("cx_length_ms"), "histogram");
+	for (unsigned d = 0; d < DIRECTION_COUNT; d++) {
+		const size_t length[] = {
+			offsetof(struct envoy_stats, managers) + d * sizeof(struct envoy_manager) +
+				offsetof(struct envoy_manager, cx_length),
+			0,
+		};
+
+		out_histogram(o, DOWN("cx_length_ms"), MANAGER, prefixes[d], length);
+	}
+}
+
+static void out_cluster_histograms(struct out *o)
 {
 	static const struct {
 		const char *name;
-		size_t offset; /* in struct envoy_manager, or struct envoy_upstreams */
-		bool cluster;
+		size_t offset; /* of the first cluster's */
 	} rows[] = {
-		{ DOWN("rq_time"), offsetof(struct envoy_manager, rq_time), false },
-		{ DOWN("cx_length_ms"), offsetof(struct envoy_manager, cx_length), false },
-		{ UP("rq_time"), offsetof(struct envoy_upstreams, rq_time), true },
-		{ "envoy_cluster_external_upstream_rq_time",
-		  offsetof(struct envoy_upstreams, rq_time), true },
-		{ UP("cx_connect_ms"), offsetof(struct envoy_upstreams, cx_connect), true },
-		{ UP("cx_length_ms"), offsetof(struct envoy_upstreams, cx_length), true },
+		{ UP("rq_time"), AT_CLUSTER(0, rq_time) },
+		{ "envoy_cluster_external_upstream_rq_time", AT_CLUSTER(0, rq_time) },
+		{ UP("cx_connect_ms"), AT_CLUSTER(0, cx_connect) },
+		{ UP("cx_length_ms"), AT_CLUSTER(0, cx_length) },
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
 		out_type(o, rows[i].name, "histogram");
-		for (unsigned n = 0; rows[i].cluster && n < ENVOY_CLUSTER_COUNT; n++)
-			out_histogram(o, rows[i].name, CLUSTER, cluster_names[n],
-				      offsetof(struct envoy_stats, clusters) +
-					      n * sizeof(struct envoy_upstreams) + rows[i].offset);
-		for (unsigned d = 0; !rows[i].cluster && d < DIRECTION_COUNT; d++)
-			out_histogram(o, rows[i].name, MANAGER, prefixes[d],
-				      offsetof(struct envoy_stats, managers) +
-					      d * sizeof(struct envoy_manager) + rows[i].offset);
+		for (unsigned n = 0; n < ENVOY_CLUSTER_COUNT; n++) {
+			const size_t at[] = {
+				rows[i].offset + n * sizeof(struct envoy_upstreams),
+				0,
+			};
+
+			out_histogram(o, rows[i].name, CLUSTER, cluster_names[n], at);
+		}
 	}
 }
 
@@ -421,7 +496,8 @@ int envoy_stats_text(const struct envoy_view *view, int (*write)(void *to, struc
 		   ENVOY_CLUSTER_COUNT);
 	out_classes(&o);
 	out_codes(&o);
-	out_histograms(&o);
+	out_manager_histograms(&o);
+	out_cluster_histograms(&o);
 	out_listeners(&o);
 	out_server(&o);
 	return o.rc;

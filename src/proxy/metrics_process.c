@@ -22,20 +22,43 @@ static uint64_t cpu_ns(void)
 	return seconds * 1000000000u + micros * 1000u;
 }
 
-/* proc(5), statm: total and resident size in pages. */
-uint64_t metrics_resident_bytes(void)
+/* proc(5), statm, in pages; what follows is always 0. */
+enum {
+	STATM_SIZE,
+	STATM_RESIDENT,
+	STATM_SHARED,
+	STATM_TEXT,
+	STATM_LIB,
+	STATM_DATA,
+	STATM_COUNT,
+};
+
+void metrics_memory_read(struct metrics_memory *out)
 {
 	/* #syscalls openat read close */
 	_cleanup_close_ int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-	char text[128], *resident;
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t words[STATM_COUNT] = { 0 };
+	char text[128], *at = text;
 	ssize_t n;
 
 	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (n <= 0)
-		return 0;
-	text[n] = '\0';
-	resident = strchr(text, ' ');
-	return resident ? strtoull(resident, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+	text[MAX(n, 0)] = '\0';
+	for (unsigned i = 0; i < STATM_COUNT; i++)
+		words[i] = strtoull(at, &at, 10) * page;
+	*out = (struct metrics_memory){
+		.resident = words[STATM_RESIDENT],
+		.own = words[STATM_RESIDENT] - MIN(words[STATM_SHARED], words[STATM_RESIDENT]),
+		.reserved = words[STATM_DATA],
+	};
+}
+
+uint64_t metrics_resident_bytes(void)
+{
+	struct metrics_memory memory;
+
+	metrics_memory_read(&memory);
+	return memory.resident;
 }
 
 static uint64_t open_fds(void)

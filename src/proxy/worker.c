@@ -127,7 +127,9 @@ static void process_facts(void *ctx, struct metrics_process *out)
 static void envoy_facts(void *ctx, struct envoy_view *out)
 {
 	struct worker *w = ctx;
+	struct metrics_memory memory;
 
+	metrics_memory_read(&memory);
 	*out = (struct envoy_view){
 		.threads = w->shared.envoy,
 		.thread_count = w->config->threads,
@@ -135,8 +137,9 @@ static void envoy_facts(void *ctx, struct envoy_view *out)
 		.live = !not_ready(w),
 		.uptime_s = (loop_clock() - w->begun) / 1000000000u,
 		.connections = atomic_load(&w->shared.connections),
+		.memory_allocated = memory.own,
+		.memory_heap = memory.reserved,
 	};
-	envoy_memory(&out->memory_allocated, &out->memory_heap);
 }
 
 static void next_phase(struct worker *w)
