@@ -45,6 +45,7 @@ struct thread_shared {
 	_Atomic int phase;
 	_Atomic uint32_t connections; /* of all threads */
 	_Atomic int armed;	      /* as the last beat showed; -1: none was sent yet */
+	_Atomic bool unheard;	      /* no rule took the last beat that was sent, if any was */
 	_Atomic bool memory_full;     /* resident memory has reached its limit */
 };
 

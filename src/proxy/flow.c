@@ -245,14 +245,14 @@ static bool is_loop(const struct pod *pod, int fd, const union sockaddr_any *to)
 /*
  * The flow that made the connection @fd, if it is one of ours: with rules that do not name our uid,
  * what we send comes back to us, for ever. The heart cannot beat then, so this is asked only while
- * nothing shows that we are armed (--fail=closed redirects all the same).
+ * no rule hears it (--fail=closed redirects all the same).
  */
 static struct flow *own_maker(struct thread *t, int fd)
 {
 	union sockaddr_any peer, own;
 	socklen_t len = sizeof(peer);
 
-	if (atomic_load_explicit(&t->shared->armed, memory_order_relaxed) > 0 ||
+	if (!atomic_load_explicit(&t->shared->unheard, memory_order_relaxed) ||
 	    getpeername(fd, &peer.sa, &len) < 0)
 		return NULL;
 	for (struct flow *f = t->flows; f; f = f->next) {

@@ -302,6 +302,8 @@ static void beat(struct worker *w, uint64_t now)
 	bool armed = why == REST_NONE && heartbeat_send(w->shared.pod);
 
 	atomic_store(&w->shared.armed, armed);
+	if (why == REST_NONE)
+		atomic_store(&w->shared.unheard, !armed);
 	if (armed) {
 		w->last_armed = now;
 		say(w, SAID_ARMED);
@@ -513,6 +515,7 @@ int worker_run(struct pod *pod, const struct proxy_config *config, struct vitals
 			.listed = -1,
 			.phase = PHASE_SERVING,
 			.armed = -1,
+			.unheard = true,
 		},
 	};
 	int rc;

@@ -13,6 +13,7 @@ COUNT = times(50_000, 1_000_000)
 REQUESTS = {False: "http_client_request_duration_seconds", True: "rpc_client_call_duration_seconds"}
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("samples", [2000, 20000])
 @pytest.mark.parametrize("kind", ["hosts", "paths", "methods", "rpcs"])
 def test_attack(world, start_proxy, kind, samples):

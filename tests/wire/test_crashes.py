@@ -70,6 +70,7 @@ class Sides:
         return made
 
 
+@pytest.mark.timeout(300)
 def test_a_hundred_killed_workers(world, start_proxy):
     """By SIGKILL and SIGSEGV in turn, under HTTP and gRPC load in both directions.
 

@@ -7,6 +7,8 @@ import os
 import statistics
 import time
 
+import pytest
+
 from lib.proc import children
 from lib.randomly import times
 from lib.sluice import sanitized, sluice
@@ -106,6 +108,7 @@ class Direction:
             "closed": total - aborted, "reset_by_client": aborted}
 
 
+@pytest.mark.timeout(SECONDS + 300)
 def test_soak(world, start_proxy):
     sluice(world.pod, "apply", PATIENT)
     proxy = start_proxy(PATIENT)
