@@ -46,6 +46,8 @@ def test_attack(world, start_proxy, kind, samples):
     assert m.sum("sluice_observer_lost_total") == 0
     assert len(m.samples) <= samples
     overflow = m.sum("sluice_series_overflow_total")
+    used, limit = m.sum("sluice_samples_used"), m.sum("sluice_samples_limit")
+    assert used <= limit < samples and (used > limit - 100) == (overflow > 0)
     if kind in ("hosts", "rpcs"):
         label = "server_address" if kind == "hosts" else "rpc_method"
         assert m.by(name, label)["_OTHER"] > COUNT // 2
