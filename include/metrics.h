@@ -93,6 +93,7 @@ struct metric_key {
 /* Whose names fill the table of names: each kind has its own bound. */
 enum metric_name_kind {
 	METRIC_NAME_ADDRESS, /* an address that a flow went to */
+	METRIC_NAME_PTR,     /* what DNS calls such an address */
 	METRIC_NAME_HOST,    /* from Host or :authority: a client may invent these */
 	METRIC_NAME_SNI,     /* from a ClientHello: these too */
 	METRIC_NAME_WORD,    /* from a ClientHello's protocols, spelt as it is */
@@ -118,10 +119,11 @@ void metrics_free(struct metrics *m);
 struct metrics_shard *metrics_shard_new(struct metrics *m, struct err *e);
 
 /*
- * The id of @name, the same in all threads. Lower-cased; characters outside [a-z0-9.:-] or more
- * than 253 of them make it METRIC_NAME_OTHER, as does a full table of that kind. WORD and METHOD
- * are not lower-cased, and may hold [A-Za-z0-9._/$+-]. An empty name is
- * METRIC_NAME_NONE. The first call for a name in a thread takes a lock, later ones do not.
+ * The id of @name, the same in all threads. Lower-cased; characters outside [a-z0-9.-] (ADDRESS
+ * and SNI: and ":") or more than 253 of them make it METRIC_NAME_OTHER, of HOST METRIC_NAME_NONE:
+ * no name. So does a full table of that kind, METRIC_NAME_OTHER always. WORD and METHOD are not
+ * lower-cased, and may hold [A-Za-z0-9._/$+-]. An empty name is METRIC_NAME_NONE. The first call
+ * for a name in a thread takes a lock, later ones do not.
  */
 uint32_t metrics_name(struct metrics_shard *s, struct span name, enum metric_name_kind kind);
 

@@ -51,9 +51,12 @@ struct proxy_config {
 	uint32_t access_log_buffer;	     /* lines that each thread may hold back */
 	struct option_told *told;	     /* owned; what was given, for each of proxy_options */
 	char service_name[PROXY_NAME_MAX + 1], service_namespace[PROXY_NAME_MAX + 1];
-	unsigned semconv;      /* enum semconv */
-	struct routes *routes; /* owned; NULL: none */
-	unsigned log_level;    /* enum log_level */
+	bool no_ptr;			      /* DNS is not asked what addresses are called */
+	struct cidr_list cluster_cidrs;	      /* addresses that are private, too */
+	char resolv_conf[PROXY_PATH_MAX + 1]; /* what says which servers DNS has */
+	unsigned semconv;		      /* enum semconv */
+	struct routes *routes;		      /* owned; NULL: none */
+	unsigned log_level;		      /* enum log_level */
 	bool help, man, version;
 };
 

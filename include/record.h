@@ -10,13 +10,15 @@
 #include "addr.h"
 #include "envoy_stats.h"
 #include "metrics.h"
+#include "names.h"
 #include "observer.h"
 
 /* One thread's: its shard, and the address it named last (most flows go where others went). */
 struct recorder {
 	struct metrics_shard *shard;
 	struct envoy_stats *envoy;
-	struct access_ring *log;     /* NULL: none; borrowed */
+	struct access_ring *log; /* NULL: none; borrowed */
+	struct names names;
 	const struct routes *routes; /* NULL: none; borrowed */
 	uint8_t semconv;	     /* enum semconv */
 	struct addr last_address;
@@ -36,9 +38,11 @@ struct record {
 	uint8_t protocol;
 	struct addr client; /* where there is a log, as is the port */
 	uint16_t client_port;
-	uint32_t sni;  /* name of the TLS client's SNI; METRIC_NAME_NONE: none */
-	uint32_t host; /* name of the last Host, outbound; METRIC_NAME_NONE: none */
+	uint32_t sni;		       /* name of the TLS client's SNI; METRIC_NAME_NONE: none */
+	struct names_flow destination; /* outbound: what DNS calls the address */
+	uint32_t host;		       /* name of the last Host, outbound; METRIC_NAME_NONE: none */
 	uint64_t opened;
+	uint64_t connect_ns; /* still to be counted; 0: it was, or never connected */
 	struct envoy_flow envoy;
 	uint64_t id;	   /* no other flow of this worker has it */
 	uint32_t requests; /* that have ended, gRPC calls too; modulo 2^32 */
@@ -54,8 +58,11 @@ void record_client(struct record *r, const struct addr *address, uint16_t port);
 /* Its destination goes by this name, whatever its address is. */
 void record_named(struct record *r, struct span host);
 
-/* Its destination answered. */
+/* Its destination answered. Outbound, that is counted with what first is called by its name. */
 void record_connected(struct record *r, uint64_t now);
+
+/* It has been open for a while: what waited for a name waits no longer. */
+void record_settle(struct record *r, uint64_t now);
 
 void record_bytes(struct record *r, enum way way, size_t bytes);
 

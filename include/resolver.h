@@ -82,6 +82,9 @@ void resolver_cancel(struct resolver_request *request);
 /* Whether @name lies below one of resolv.conf's search domains (it is none itself). */
 bool resolver_searches(struct resolver *r, struct span name);
 
+/* Whether there are search domains at all. */
+bool resolver_has_search(struct resolver *r);
+
 /* When resolver_tick() is due, ns of loop_clock(); UINT64_MAX: nothing is under way. */
 uint64_t resolver_wake(const struct resolver *r);
 

@@ -47,6 +47,9 @@ void resolver_channel_close(struct resolver_channel *c);
 /* Lets c-ares see to its time-outs. */
 void resolver_channel_tick(struct resolver_channel *c);
 
+/* Whether there are search domains, the root not counted. */
+bool resolver_channel_has_search(const struct resolver_channel *c);
+
 /* Whether @name lies below one of the search domains. */
 bool resolver_channel_searches(const struct resolver_channel *c, struct span name);
 

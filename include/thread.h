@@ -32,6 +32,7 @@ enum phase {
 
 /* Shared by the threads of a worker; the fields that change are atomic. */
 struct thread_shared {
+	const struct proxy_config *config;
 	struct pod *pod;
 	const struct quota *quota;
 	const _Atomic bool *observers_off;

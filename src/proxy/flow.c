@@ -154,6 +154,7 @@ void flow_settle(struct flow *f)
 	for (unsigned side = 0; side < FLOW_SIDE_COUNT; side++)
 		keepalive_start(f->legs[side].source.fd, &f->pod->keepalive);
 	f->settled = true;
+	record_settle(&f->record, f->thread->now);
 }
 
 void flow_free(struct flow *f)

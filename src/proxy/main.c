@@ -51,6 +51,7 @@ static int run(int argc, char **argv, struct proxy_config *config, struct err *e
 		puts(PROGRAM " " VERSION);
 		return 0;
 	}
+	cidr_list_normalize(&config->cluster_cidrs);
 	rc = proxy_config_check(config, e);
 	if (rc < 0)
 		return rc;

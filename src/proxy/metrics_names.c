@@ -13,9 +13,9 @@
 #define NAME_MAX_LEN 253 /* RFC 1035 sect. 2.3.4, as text */
 
 const char *const metric_name_kinds[] = {
-	[METRIC_NAME_ADDRESS] = "address",   [METRIC_NAME_HOST] = "host",
-	[METRIC_NAME_SNI] = "sni",	     [METRIC_NAME_WORD] = "alpn",
-	[METRIC_NAME_METHOD] = "rpc_method",
+	[METRIC_NAME_ADDRESS] = "address", [METRIC_NAME_PTR] = "ptr",
+	[METRIC_NAME_HOST] = "host",	   [METRIC_NAME_SNI] = "sni",
+	[METRIC_NAME_WORD] = "alpn",	   [METRIC_NAME_METHOD] = "rpc_method",
 };
 _Static_assert(ARRAY_SIZE(metric_name_kinds) == METRIC_NAME_KIND_COUNT, "a word for each");
 
@@ -93,6 +93,12 @@ static char name_char(char c)
 	return 0;
 }
 
+/* The same without addresses of IPv6, which are no names. */
+static char host_char(char c)
+{
+	return c == ':' ? 0 : name_char(c);
+}
+
 /* What methods of gRPC and protocols of ALPN are made of, in any case. 0: something else. */
 static char word_char(char c)
 {
@@ -145,16 +151,21 @@ uint32_t metric_names_id(struct metric_names *n, struct span name, enum metric_n
 	char lower[NAME_MAX_LEN];
 	uint32_t hash = 2166136261u; /* FNV-1a */
 
-	char (*fold)(char) = kind >= METRIC_NAME_WORD ? word_char : name_char;
+	bool is_host = kind == METRIC_NAME_HOST;
+	/* A host that cannot be one is none. */
+	uint32_t none = is_host ? METRIC_NAME_NONE : METRIC_NAME_OTHER;
+	char (*fold)(char) = is_host ? host_char : kind >= METRIC_NAME_WORD ? word_char : name_char;
 
+	if (is_host && name.len && name.ptr[name.len - 1] == '.')
+		name.len--;
 	if (!name.len)
 		return METRIC_NAME_NONE;
 	if (name.len > sizeof(lower))
-		return METRIC_NAME_OTHER;
+		return none;
 	for (size_t i = 0; i < name.len; i++) {
 		lower[i] = fold(name.ptr[i]);
 		if (!lower[i])
-			return METRIC_NAME_OTHER;
+			return none;
 		hash = (hash ^ (unsigned char)lower[i]) * 16777619u;
 	}
 	name.ptr = lower;

@@ -93,6 +93,11 @@ static int read_log_buffer(void *field, struct span value, struct err *e)
 	return parse_u32(value, 64, 1048576, field, e);
 }
 
+static int read_cidrs(void *field, struct span value, struct err *e)
+{
+	return cidr_list_parse_item(field, value, false, e);
+}
+
 static int read_inbound_mode(void *field, struct span value, struct err *e)
 {
 	static const char *const words[] = { "redirect", "tproxy" };
@@ -245,6 +250,18 @@ static const struct option rows[] = {
 	  "paths that http_route tells apart: segments, {name} for any one of them, at the end "
 	  "{name...} for all the rest; without them no path is a label",
 	  OPTION_LIST, .parse = read_route, FIELD(routes) },
+	{ "no-ptr", NULL, NULL,
+	  "do not ask DNS what private addresses are called: server_address is then what the "
+	  "client "
+	  "says (Host, SNI), or the address",
+	  OPTION_FLAG, .parse = read_bool, FIELD(no_ptr) },
+	{ "cluster-cidrs", "CIDRS", NULL,
+	  "addresses that are asked for as private ones are (10.0.0.0/8, 100.64.0.0/10, "
+	  "172.16.0.0/12, 192.168.0.0/16, fc00::/7)",
+	  OPTION_LIST, .parse = read_cidrs, FIELD(cluster_cidrs) },
+	{ "resolv-conf", "FILE", "/etc/resolv.conf",
+	  "names DNS servers and search domains for the proxy's own questions", OPTION_VALUE,
+	  .parse = read_path, FIELD(resolv_conf) },
 	{ "semconv", "otel|beyla|dup", "otel",
 	  "names of gRPC metrics: OpenTelemetry's stable ones, the older ones that dashboards made "
 	  "for Beyla and OBI ask for, or both",
@@ -283,6 +300,7 @@ void proxy_config_init(struct proxy_config *c)
 		.keepalive_interval_ms = 25000,
 		.keepalive_count = 127,
 		.log_level = LOG_INFO,
+		.resolv_conf = "/etc/resolv.conf",
 	};
 }
 
@@ -291,6 +309,7 @@ void proxy_config_fini(struct proxy_config *c)
 	routes_free(take_ptr(&c->routes));
 	options_told_fini(&proxy_options, c->told);
 	free(take_ptr(&c->told));
+	cidr_list_fini(&c->cluster_cidrs);
 }
 
 /* Whether @port is one of @count from @first on. */

@@ -2,6 +2,7 @@
 /* From what a flow did to the metrics: see record.h. */
 #include "record.h"
 
+#include "dns_message.h"
 #include "http1_parse.h"
 #include "record_log.h"
 
@@ -51,10 +52,33 @@ static uint32_t address_name(struct record *r)
 	return rec->last_address_name;
 }
 
-/* server_address: what the client calls the server, else its address. */
-static uint32_t server_name(struct record *r)
+/* How long it took to connect, once: when it is known what the destination is called. */
+static void observe_connect(struct record *r, uint32_t name)
 {
-	return r->host != METRIC_NAME_NONE ? r->host : address_name(r);
+	struct metric_key key = key_of(r, METRIC_CONNECT_DURATION);
+
+	key.name = name;
+	observe(r, &key, r->connect_ns);
+	r->connect_ns = 0;
+}
+
+/*
+ * server_address: what DNS calls it, if private; what the client calls it; else its address. @now:
+ * see names_look().
+ */
+static uint32_t server_name(struct record *r, uint64_t now)
+{
+	uint32_t name;
+
+	names_look(&r->recorder->names, &r->destination, &r->address, now);
+	name = r->destination.name;
+	if (name == METRIC_NAME_NONE)
+		name = r->host;
+	if (name == METRIC_NAME_NONE)
+		name = address_name(r);
+	if (unlikely(r->connect_ns))
+		observe_connect(r, name);
+	return name;
 }
 
 void record_open(struct record *r, struct recorder *recorder, enum direction direction,
@@ -69,7 +93,10 @@ void record_open(struct record *r, struct recorder *recorder, enum direction dir
 		.direction = (uint8_t)direction,
 		.opened = now,
 		.id = recorder->last_id += recorder->id_step,
+		.destination.look_at = UINT64_MAX,
 	};
+	if (direction == DIRECTION_OUTBOUND)
+		names_begin(&recorder->names, &r->destination, address, now);
 	envoy_open(recorder->envoy, &r->envoy, direction);
 	key = key_of(r, METRIC_CONNECTIONS_OPENED);
 	metric_add(value_of(r, &key), 1);
@@ -91,10 +118,17 @@ void record_named(struct record *r, struct span host)
 
 void record_connected(struct record *r, uint64_t now)
 {
-	struct metric_key key = key_of(r, METRIC_CONNECT_DURATION);
-
-	observe(r, &key, now - r->opened);
+	/* Never 0, which means that it was counted. */
+	r->connect_ns = MAX(now - r->opened, 1u);
+	if (r->direction == DIRECTION_INBOUND)
+		observe_connect(r, METRIC_NAME_NONE);
 	envoy_connected(&r->envoy, now - r->opened);
+}
+
+void record_settle(struct record *r, uint64_t now)
+{
+	if (r->connect_ns)
+		server_name(r, now);
 }
 
 /* The protocol is known, or changed: bytes go to its series from here on. */
@@ -131,7 +165,8 @@ void record_tcp(struct record *r, uint32_t rtt_us, uint32_t retransmits)
 {
 	struct metric_key key = key_of(r, METRIC_TCP_RETRANSMITS);
 
-	key.name = server_name(r);
+	/* This is the end: if there is an answer, it is here. */
+	key.name = server_name(r, UINT64_MAX);
 	metric_add(value_of(r, &key), retransmits);
 	key.metric = METRIC_TCP_RTT;
 	if (rtt_us)
@@ -146,7 +181,7 @@ void record_close(struct record *r, enum outcome outcome, uint64_t now)
 		set_protocol(r, PROTOCOL_TCP);
 	key.protocol = r->protocol;
 	key.outcome = (uint8_t)outcome;
-	key.name = server_name(r);
+	key.name = server_name(r, now);
 	metric_add(value_of(r, &key), 1);
 	key.metric = METRIC_CONNECTION_DURATION;
 	observe(r, &key, now - r->opened);
@@ -220,10 +255,10 @@ static void on_exchange(void *ctx, const struct http_exchange *x)
 	key.version = (uint8_t)x->version;
 	key.status = x->status;
 	key.error = (uint8_t)error_of(r, x);
-	key.name = inbound ? METRIC_NAME_NONE : server_name(r);
+	key.name = inbound ? METRIC_NAME_NONE : server_name(r, x->ended);
 	key.detail = x->route;
 	if (unlikely(r->recorder->log))
-		record_log_exchange(r, x, server_name(r), (enum error_type)key.error);
+		record_log_exchange(r, x, server_name(r, x->ended), (enum error_type)key.error);
 	observe_request(r, &key, x->ended - x->started, &x->trace, x->ended);
 
 	key = key_of(r,
@@ -281,7 +316,7 @@ static void on_call(void *ctx, const struct rpc_call *c)
 		method = METRIC_NAME_OTHER;
 	if (!inbound) {
 		r->host = metrics_name(shard, c->host, METRIC_NAME_HOST);
-		key.name = server_name(r);
+		key.name = server_name(r, c->ended);
 	}
 	key.status = (uint16_t)c->status;
 	key.error = (uint8_t)c->error;
@@ -289,7 +324,7 @@ static void on_call(void *ctx, const struct rpc_call *c)
 		key.error = ERROR_STATUS;
 	key.detail = method;
 	if (unlikely(r->recorder->log))
-		record_log_call(r, c, server_name(r), method, (enum error_type)key.error);
+		record_log_call(r, c, server_name(r, c->ended), method, (enum error_type)key.error);
 	observe_call(r, key, c);
 	for (unsigned way = 0; way < WAY_COUNT; way++) {
 		key = (struct metric_key){
@@ -321,7 +356,7 @@ static void on_tls(void *ctx, const struct tls_client *client)
 	key.version = (uint8_t)client->version;
 	metric_add(value_of(r, &key), 1);
 	if (r->direction == DIRECTION_OUTBOUND)
-		r->host = key.name;
+		r->host = dns_name_is_plain(client->sni) ? key.name : METRIC_NAME_NONE;
 }
 
 static void on_lost(void *ctx, enum lost_reason reason)

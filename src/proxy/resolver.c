@@ -444,6 +444,11 @@ bool resolver_searches(struct resolver *r, struct span name)
 	return resolver_channel_searches(&r->channel, name);
 }
 
+bool resolver_has_search(struct resolver *r)
+{
+	return ready(r, loop_clock()) && resolver_channel_has_search(&r->channel);
+}
+
 /* ---- Its life ---- */
 
 struct resolver *resolver_new(const struct resolver_config *config, struct loop *loop,

@@ -168,14 +168,29 @@ void resolver_channel_tick(struct resolver_channel *c)
 	ares_process_fd(c->ares, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
 }
 
+/* Without its final dot; empty, where that is all of it (the root). */
+static struct span search_domain(const struct resolver_channel *c, int i)
+{
+	struct span domain = span_str(c->told.domains[i]);
+
+	if (domain.len && domain.ptr[domain.len - 1] == '.')
+		domain.len--;
+	return domain;
+}
+
+bool resolver_channel_has_search(const struct resolver_channel *c)
+{
+	for (int i = 0; i < c->told.ndomains; i++) {
+		if (search_domain(c, i).len)
+			return true;
+	}
+	return false;
+}
+
 bool resolver_channel_searches(const struct resolver_channel *c, struct span name)
 {
 	for (int i = 0; i < c->told.ndomains; i++) {
-		struct span domain = span_str(c->told.domains[i]);
-
-		if (domain.len && domain.ptr[domain.len - 1] == '.')
-			domain.len--;
-		if (dns_name_below(name, domain))
+		if (dns_name_below(name, search_domain(c, i)))
 			return true;
 	}
 	return false;

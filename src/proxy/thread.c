@@ -126,13 +126,14 @@ static void close_acceptors(struct thread *t)
 int thread_init(struct thread *t, struct thread_shared *shared, unsigned index,
 		struct metrics_shard *shard, struct err *e)
 {
-	const struct resolver_config names = { .resolv_conf = NULL };
 	struct pod *pod = shared->pod;
 	int rc;
 
 	*t = (struct thread){
 		.shared = shared,
 		.recorder = { .shard = shard,
+			      .names = { .cluster = &shared->config->cluster_cidrs,
+					 .shard = shard },
 			      .envoy = &shared->envoy[index],
 			      .routes = shared->routes,
 			      .semconv = shared->semconv,
@@ -149,6 +150,15 @@ int thread_init(struct thread *t, struct thread_shared *shared, unsigned index,
 	rc = loop_open(&t->loop, e);
 	if (rc < 0)
 		return rc;
+	t->resolver = resolver_new(
+		&(struct resolver_config){ .resolv_conf = shared->config->resolv_conf }, &t->loop,
+		shard, e);
+	if (!t->resolver) {
+		thread_fini(t);
+		return e->code;
+	}
+	if (!shared->config->no_ptr)
+		t->recorder.names.resolver = t->resolver;
 	t->buffer = malloc(FLOW_BUFFER);
 	t->acceptors = calloc(pod->listener_count, sizeof(*t->acceptors));
 	if (!t->buffer || !t->acceptors) {
@@ -165,11 +175,6 @@ int thread_init(struct thread *t, struct thread_shared *shared, unsigned index,
 			.thread = t,
 			.listener = listener,
 		};
-	}
-	t->resolver = resolver_new(&names, &t->loop, shard, e);
-	if (!t->resolver) {
-		thread_fini(t);
-		return e->code;
 	}
 	rc = flow_lister_init(&t->lister, &t->loop, shared->listed);
 	if (rc == 0)

@@ -463,6 +463,7 @@ static int init(struct worker *w, int stop_fd, int log_fd, struct err *e)
 		.max_samples = c->max_samples,
 		.max_names = {
 			[METRIC_NAME_ADDRESS] = 1000,
+			[METRIC_NAME_PTR] = 1000,
 			[METRIC_NAME_HOST] = 100,
 			[METRIC_NAME_SNI] = 100,
 			[METRIC_NAME_WORD] = 20,
@@ -509,6 +510,7 @@ int worker_run(struct pod *pod, const struct proxy_config *config, struct vitals
 			.quota = &w.quota,
 			.observers_off = &vitals->observers_off,
 			.semconv = (uint8_t)config->semconv,
+			.config = config,
 			.routes = config->routes,
 			.idle_ms = config->beat_ms / 2,
 			.thread_count = config->threads,

@@ -55,7 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct admin_config config = { .not_ready = not_ready, .process = process };
-	const struct metrics_config metrics = { .max_samples = 1000, .max_names = { 10, 10 } };
+	const struct metrics_config metrics = { .max_samples = 1000, .max_names = { 10, 10, 10 } };
 	struct span rest = SPAN((const char *)data, size);
 	size_t len;
 

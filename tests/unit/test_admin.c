@@ -68,7 +68,7 @@ static int listen_on(int family, uint16_t *port)
 
 static void start_with(struct server *s, const struct admin_config *limits, uint32_t series)
 {
-	struct metrics_config config = { .max_samples = 20000, .max_names = { 10, 10 } };
+	struct metrics_config config = { .max_samples = 20000, .max_names = { 10, 10, 10 } };
 	struct err e = ERR_INIT;
 	struct metrics_shard *shard;
 	struct admin_config admin = *limits;

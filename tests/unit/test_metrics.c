@@ -289,11 +289,17 @@ static void test_names(void **state)
 	assert_int_equal(name(b, "wEB.example", METRIC_NAME_HOST), id);
 	/* The same text of another kind is the same name, and spends nothing. */
 	assert_int_equal(name(b, "web.example", METRIC_NAME_ADDRESS), id);
-	assert_int_equal(name(a, "a b", METRIC_NAME_HOST), METRIC_NAME_OTHER);
-	assert_int_equal(name(a, "a\"b", METRIC_NAME_HOST), METRIC_NAME_OTHER);
-	assert_int_equal(name(a, "_OTHER", METRIC_NAME_HOST), METRIC_NAME_OTHER);
-	assert_int_equal(name(a, "caf\xc3\xa9", METRIC_NAME_HOST), METRIC_NAME_OTHER);
-	assert_int_equal(metrics_name(a, SPAN(longest, 254), METRIC_NAME_HOST), METRIC_NAME_OTHER);
+	assert_int_equal(name(a, "web.example.", METRIC_NAME_HOST), id);
+	/* What is no host's name is no name; of another kind, it is another's. */
+	assert_int_equal(name(a, ".", METRIC_NAME_HOST), METRIC_NAME_NONE);
+	assert_int_equal(name(a, "a b", METRIC_NAME_HOST), METRIC_NAME_NONE);
+	assert_int_equal(name(a, "a\"b", METRIC_NAME_HOST), METRIC_NAME_NONE);
+	assert_int_equal(name(a, "_OTHER", METRIC_NAME_HOST), METRIC_NAME_NONE);
+	assert_int_equal(name(a, "fd00::1", METRIC_NAME_HOST), METRIC_NAME_NONE);
+	assert_int_equal(name(a, "caf\xc3\xa9", METRIC_NAME_HOST), METRIC_NAME_NONE);
+	assert_int_equal(metrics_name(a, SPAN(longest, 254), METRIC_NAME_HOST), METRIC_NAME_NONE);
+	assert_int_equal(name(a, "a b", METRIC_NAME_SNI), METRIC_NAME_OTHER);
+	assert_int_equal(metrics_name(a, SPAN(longest, 254), METRIC_NAME_SNI), METRIC_NAME_OTHER);
 	assert_true(metrics_name(a, SPAN(longest, 253), METRIC_NAME_HOST) > id);
 	/* Hosts are full now; addresses are not, and what is known stays known. */
 	assert_int_equal(name(a, "third", METRIC_NAME_HOST), METRIC_NAME_OTHER);
