@@ -19,6 +19,9 @@ PLAIN = (None, None)  # messages are bytes
 
 
 def unary(request, context):
+    # What came goes back, binary values and repeated keys too.
+    context.send_initial_metadata([(k, v) for k, v in context.invocation_metadata()
+                                   if k.startswith("x-")])
     context.set_trailing_metadata((("x-trailer", "1"),))
     return request
 
@@ -93,10 +96,14 @@ class Client:
             raise AssertionError(f"{method} did not fail")
 
     def round(self, index, deadlines=True):
-        for size in (0, 5, 100000):
-            assert self.stub("unary_unary", "Unary")(b"x" * size, metadata=(
-                ("x-index", str(index)), ("x-bytes-bin", bytes(range(256))),
-                *self.trace)) == b"x" * size
+        metadata = [("x-index", str(index)), ("x-bytes-bin", bytes(range(256))),
+                    ("x-twice", "1"), ("x-twice", "2"), ("x-long", "v" * 5000)]
+        for size in (0, 5, 100000, 4_000_000)[:3 if index else 4]:
+            answer, call = self.stub("unary_unary", "Unary").with_call(
+                b"x" * size, metadata=[*metadata, *self.trace])
+            assert answer == b"x" * size
+            assert sorted(map(tuple, call.initial_metadata())) == sorted(metadata)
+            assert [tuple(m) for m in call.trailing_metadata()] == [("x-trailer", "1")]
             self.took("Unary", "OK", 1, 1)
         for code in (3, 5, 14):
             self.fails("Fail", b"%d" % code)

@@ -30,7 +30,21 @@ http {{
         location = /empty {{ return 204; }}
         location = /moved {{ return 302 /hello; }}
     }}
+    {more}
 }}
+"""
+
+# HTTP/2 without TLS, and TLS.
+NGINX_MORE = """
+    server {{
+        listen 0.0.0.0:8081 http2; listen [::]:8081 http2; root {dir}/www;
+        location = /hello {{ return 200 "hello\\n"; }}
+    }}
+    server {{
+        listen 0.0.0.0:8443 ssl http2; listen [::]:8443 ssl http2; root {dir}/www;
+        ssl_certificate {cert}; ssl_certificate_key {key}; ssl_session_tickets off;
+        location = /hello {{ return 200 "hello\\n"; }}
+    }}
 """
 
 
@@ -43,12 +57,16 @@ def listens(netns, port):
 class Nginx(Process):
     """nginx in a namespace with a directory of its own; `root` is what it serves."""
 
-    def __init__(self, netns, tmp_path, port=8080):
+    def __init__(self, netns, tmp_path, port=8080, certificate=None):
         self.dir = tmp_path
+        more = ""
+        if certificate:
+            key, cert = certificate
+            more = NGINX_MORE.format(dir=tmp_path, key=key, cert=cert)
         self.root = tmp_path / "www"
         self.root.mkdir()
         config = tmp_path / "nginx.conf"
-        config.write_text(NGINX.format(dir=tmp_path, port=port))
+        config.write_text(NGINX.format(dir=tmp_path, port=port, more=more))
         super().__init__(["nginx", "-c", str(config), "-p", str(tmp_path), "-e", "stderr"],
                          netns=netns)
         try:
