@@ -340,7 +340,8 @@ static void test_traces(void **state)
 		int len = snprintf(head, sizeof(head), "GET / HTTP/1.1\r\nHost: h\r\n%s\r\n",
 				   rows[i].fields);
 
-		for (size_t piece = 1; piece < 80; piece += 6) {
+		/* The last is all of it: then lines of no interest are skimmed. */
+		for (size_t piece = 1; piece < 600; piece += piece < 80 ? 6 : 500) {
 			struct events v = { 0 };
 			struct observer o;
 

@@ -165,6 +165,15 @@ static void test_overflow(void **state)
 		    40000);
 	assert_true(exposition_value(&x, "sluice_series_overflow_total{metric=\""
 					 "http_server_active_requests\"}") == 0);
+	/* Where nobody asked for routes there are none, not even other ones. */
+	metric_observe(
+		metrics_histogram(
+			a, &(struct metric_key){ .metric = METRIC_HTTP_SERVER_REQUEST_DURATION }),
+		1);
+	exposition_fini(&x);
+	exposition_read(&x, m, &process);
+	assert_non_null(strstr(x.text, "http_server_request_duration_seconds_count"));
+	assert_null(strstr(x.text, "http_route"));
 	exposition_fini(&x);
 	metrics_free(m);
 }

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <unistd.h>
 
 static const struct metrics_process process = {
 	.armed_known = true,
@@ -375,6 +376,51 @@ static void test_write_failure_ends_it(void **state)
 	metrics_free(m);
 }
 
+struct maker {
+	struct metrics_shard *shard;
+	uint16_t pieces;
+};
+
+static int make_more(void *to, struct span piece)
+{
+	struct maker *maker = to;
+	char name[16];
+	int len = snprintf(name, sizeof(name), "name%u", ++maker->pieces);
+	struct metric_key key = {
+		.metric = METRIC_CONNECT_DURATION,
+		.port = maker->pieces,
+		.name = metrics_name(maker->shard, SPAN(name, (size_t)len), METRIC_NAME_ADDRESS),
+	};
+
+	(void)piece;
+	metric_observe(metrics_histogram(maker->shard, &key), 1);
+	return 0;
+}
+
+/* While a scrape is written there are new series and names: it holds no lock of theirs. */
+static void test_a_scrape_holds_no_lock(void **state)
+{
+	(void)state;
+	alarm(60);
+	for (int format = 0; format < METRICS_FORMAT_COUNT; format++) {
+		struct metrics *m = fresh("a", NULL);
+		struct maker maker = { .shard = metrics_shard_new(m, NULL) };
+
+		for (unsigned i = 0; i < 500; i++) {
+			struct metric_key key = { .metric = METRIC_HTTP_FIRST_BYTE,
+						  .port = (uint16_t)(i + 1) };
+
+			metric_observe(metrics_histogram(maker.shard, &key), 1);
+		}
+		assert_int_equal(
+			metrics_text(m, &process, (enum metrics_format)format, make_more, &maker),
+			0);
+		assert_true(maker.pieces > 10);
+		metrics_free(m);
+	}
+	alarm(0);
+}
+
 /* The text of @m in OpenMetrics. */
 static void openmetrics(struct metrics *m, const struct metrics_process *p, struct exposition *x)
 {
@@ -453,11 +499,14 @@ static void test_exemplars(void **state)
 	exemplar(another, 0x33, 200000, 1500000000);
 	exemplar(another, 0x44, 20000000000, 3000000000);
 	exemplar(s, 0x55, 1000000, 4500000000);
+	exemplar(s, 0x66, 50000000, 1000000000);
+	exemplar(another, 0x77, 50000000, 9000000000);
 	openmetrics(m, &later, &x);
 	expect_line(&x, "le=\"0.0005\"} 3" EXAMPLE("22", "0.0003", "1700000002.0"));
 	expect_line(&x, "le=\"0.001\"} 4" EXAMPLE("55", "0.001", "1700000004.5"));
 	expect_line(&x, "le=\"0.0025\"} 4\n");
-	expect_line(&x, "le=\"+Inf\"} 5" EXAMPLE("44", "20.0", "1700000003.0"));
+	expect_line(&x, "le=\"0.05\"} 6" EXAMPLE("77", "0.05", "1700000009.0"));
+	expect_line(&x, "le=\"+Inf\"} 7" EXAMPLE("44", "20.0", "1700000003.0"));
 	exposition_fini(&x);
 	exposition_read(&x, m, &later);
 	assert_null(strstr(x.text, "trace_id"));
@@ -526,6 +575,7 @@ int main(void)
 		cmocka_unit_test(test_second_bounds),
 		cmocka_unit_test(test_service_and_facts),
 		cmocka_unit_test(test_write_failure_ends_it),
+		cmocka_unit_test(test_a_scrape_holds_no_lock),
 		cmocka_unit_test(test_openmetrics),
 		cmocka_unit_test(test_exemplars),
 		cmocka_unit_test(test_exemplars_are_whole),
