@@ -171,7 +171,8 @@ static const struct option rows[] = {
 	{ "outbound-port", "PORT", "9001",
 	  "where outbound connections are redirected to; listened on at loopback alone",
 	  OPTION_VALUE, .parse = read_port, FIELD(outbound_port) },
-	{ "admin-port", "PORT", "9901", "where /metrics, /ready and /live are served", OPTION_VALUE,
+	{ "admin-port", "PORT", "9901",
+	  "where metrics, probes, the live page and its like are served", OPTION_VALUE,
 	  .parse = read_port, FIELD(admin_port) },
 	{ "admin-listen", "ADDR:PORT,...", NULL,
 	  "serve the same there too: 0.0.0.0:8001 or [::]:8001, say. Connections to such a port "

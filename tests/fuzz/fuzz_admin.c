@@ -18,6 +18,20 @@ static void process(void *ctx, struct metrics_process *out)
 	(void)ctx, (void)out;
 }
 
+static void envoy(void *ctx, struct envoy_view *out)
+{
+	static const struct envoy_stats none;
+
+	(void)ctx;
+	*out = (struct envoy_view){ .threads = &none, .thread_count = 1 };
+}
+
+static const char *order(void *ctx, enum vitals_order what)
+{
+	(void)ctx, (void)what;
+	return "as you like it";
+}
+
 /* The status of an answer that is whole. */
 static int status_of(const struct admin_reply *r)
 {
@@ -39,7 +53,9 @@ static void answer(const struct admin_config *config, struct span head)
 
 		assert(admin_answer(config, local, head, &reply) == 0);
 		status = status_of(&reply);
-		assert((status == 400) == !known);
+		/* Of what is known, only the query of /flows can be wrong. */
+		assert((status == 400) == !known ||
+		       (status == 400 && span_eq(q.path, SPAN_LIT("/flows"))));
 		for (size_t i = 0; known && i < admin_endpoint_count; i++) {
 			const struct admin_endpoint *e = &admin_endpoints[i];
 
@@ -54,7 +70,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static struct admin_config config = { .not_ready = not_ready, .process = process };
+	static struct admin_config config = {
+		.not_ready = not_ready, .process = process, .envoy = envoy, .order = order
+	};
 	const struct metrics_config metrics = { .max_samples = 1000, .max_names = { 10, 10, 10 } };
 	struct span rest = SPAN((const char *)data, size);
 	size_t len;
