@@ -146,6 +146,8 @@ struct envoy_view {
 	uint16_t ports[DIRECTION_COUNT]; /* of the listeners */
 	bool live;
 	uint64_t uptime_s;
+	/* Of names that were resolved, where the destination is one: --outbound-mode=host. */
+	uint64_t dns_answered, dns_failed, dns_added;
 	uint64_t connections;			/* open */
 	uint64_t memory_allocated, memory_heap; /* bytes */
 };

@@ -53,6 +53,7 @@ enum metric {
 	METRIC_DNS_QUERIES_ACTIVE,  /* gauge */
 	METRIC_DNS_CACHE_HITS,	    /* counter */
 	METRIC_DNS_CACHE_ENTRIES,   /* gauge */
+	METRIC_DNS_CACHE_ADDED,	    /* counter */
 	METRIC_COUNT,
 };
 
@@ -172,6 +173,13 @@ struct metrics_process {
 	uint64_t start_time_ns;			 /* CLOCK_REALTIME */
 	uint64_t clock_offset; /* ns from CLOCK_MONOTONIC to CLOCK_REALTIME, modulo 2^64 */
 };
+
+/*
+ * The sum of a counter of DNS over all threads: of its series of @question, and where @results are
+ * not 0, of these (bits of enum dns_result). From any thread.
+ */
+uint64_t metrics_dns(const struct metrics *m, enum metric metric, enum dns_question question,
+		     unsigned results);
 
 /* Resident bytes of this process; 0 where the kernel does not say. Of proc(5), statm. */
 uint64_t metrics_resident_bytes(void);

@@ -201,6 +201,7 @@ static void out_histogram(struct out *o, const char *name, const char *label, co
 #define CLASS	     "envoy_response_code_class"
 #define LISTENER     "envoy_listener_address"
 #define DOWN(suffix) "envoy_http_downstream_" suffix
+#define DNS_CACHE    "envoy_dns_cache_proxy_dns_cache_"
 #define UP(suffix)   "envoy_cluster_upstream_" suffix
 
 struct manager_family {
@@ -406,6 +407,27 @@ static void out_listeners(struct out *o)
 	}
 }
 
+/* Envoy counts a question when it asks, we when it has ended. */
+static void out_dns(struct out *o)
+{
+	const struct envoy_view *v = o->view;
+	const struct {
+		const char *name;
+		uint64_t value;
+	} facts[] = {
+		{ "dns_query_attempt", v->dns_answered + v->dns_failed },
+		{ "dns_query_success", v->dns_answered },
+		{ "dns_query_failure", v->dns_failed },
+		{ "host_added", v->dns_added },
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(facts); i++) {
+		out_line(o, "# TYPE " DNS_CACHE "%s counter\n", facts[i].name);
+		out_line(o, DNS_CACHE "%s %llu\n", facts[i].name,
+			 (unsigned long long)facts[i].value);
+	}
+}
+
 static void out_server(struct out *o)
 {
 	const struct envoy_view *v = o->view;
@@ -499,6 +521,7 @@ int envoy_stats_text(const struct envoy_view *view, int (*write)(void *to, struc
 	out_manager_histograms(&o);
 	out_cluster_histograms(&o);
 	out_listeners(&o);
+	out_dns(&o);
 	out_server(&o);
 	return o.rc;
 }

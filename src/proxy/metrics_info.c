@@ -186,5 +186,9 @@ const struct metric_info metric_infos[] = {
 		"sluice_dns_cache_entries", "Answers in the cache.",
 		METRIC_GAUGE, NULL, { LABEL_QUESTION },
 	},
+	[METRIC_DNS_CACHE_ADDED] = {
+		"sluice_dns_cache_added_total", "Questions that the cache had no place for before.",
+		METRIC_COUNTER, NULL, { LABEL_QUESTION },
+	},
 };
 _Static_assert(ARRAY_SIZE(metric_infos) == METRIC_COUNT, "a row for each");

@@ -149,6 +149,23 @@ static void total_of(const struct metric_series *x, struct total *t, bool exampl
 	}
 }
 
+uint64_t metrics_dns(const struct metrics *m, enum metric metric, enum dns_question question,
+		     unsigned results)
+{
+	const struct metric_series *x =
+		atomic_load_explicit(&m->first[metric], memory_order_acquire);
+	uint64_t sum = 0;
+	struct total t;
+
+	for (; x; x = atomic_load_explicit(&x->next, memory_order_acquire)) {
+		if (x->key.question != question || (results && !(results >> x->key.result & 1)))
+			continue;
+		total_of(x, &t, false);
+		sum += t.value;
+	}
+	return sum;
+}
+
 static void out_hex(struct page *p, const uint8_t *bytes, size_t count)
 {
 	static const char digits[] = "0123456789abcdef";

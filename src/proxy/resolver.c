@@ -366,10 +366,12 @@ static bool ask(struct resolver *r, enum dns_question question, struct span key,
 			return answer_now(answer, DNS_FAILED);
 		/* Setting up may have emptied the cache. */
 		e = resolver_cache_find(&r->cache, question, key);
-		if (!e)
+		if (!e) {
 			e = resolver_cache_add(&r->cache, question, key);
-		if (!e)
-			return refuse(r, question, answer);
+			if (!e)
+				return refuse(r, question, answer);
+			metric_add(value_of(r, METRIC_DNS_CACHE_ADDED, question, 0), 1);
+		}
 		count_entries(r);
 		start(r, e);
 		if (!e->asking) {

@@ -128,6 +128,7 @@ static void envoy_facts(void *ctx, struct envoy_view *out)
 {
 	struct worker *w = ctx;
 	struct metrics_memory memory;
+	const unsigned failed = 1u << DNS_NEGATIVE | 1u << DNS_FAILED | 1u << DNS_TIMEOUT;
 
 	metrics_memory_read(&memory);
 	*out = (struct envoy_view){
@@ -139,6 +140,10 @@ static void envoy_facts(void *ctx, struct envoy_view *out)
 		.connections = atomic_load(&w->shared.connections),
 		.memory_allocated = memory.own,
 		.memory_heap = memory.reserved,
+		.dns_answered = metrics_dns(w->metrics, METRIC_DNS_QUERIES, DNS_ADDRESS,
+					    1u << DNS_ANSWERED),
+		.dns_failed = metrics_dns(w->metrics, METRIC_DNS_QUERIES, DNS_ADDRESS, failed),
+		.dns_added = metrics_dns(w->metrics, METRIC_DNS_CACHE_ADDED, DNS_ADDRESS, 0),
 	};
 }
 

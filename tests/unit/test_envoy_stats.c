@@ -45,6 +45,9 @@ static struct text scrape(const struct envoy_stats *s, unsigned threads)
 		.connections = 3,
 		.memory_allocated = 1000,
 		.memory_heap = 2000,
+		.dns_answered = 5,
+		.dns_failed = 2,
+		.dns_added = 4,
 	};
 	struct text t = { .left = -1 };
 
@@ -404,6 +407,10 @@ static void test_text(void **state)
 	assert_true(value_in(&t, "envoy_server_total_connections") == 3);
 	assert_true(value_in(&t, "envoy_server_memory_allocated") == 1000);
 	assert_true(value_in(&t, "envoy_server_memory_heap_size") == 2000);
+	assert_true(value_in(&t, "envoy_dns_cache_proxy_dns_cache_dns_query_attempt") == 7);
+	assert_true(value_in(&t, "envoy_dns_cache_proxy_dns_cache_dns_query_success") == 5);
+	assert_true(value_in(&t, "envoy_dns_cache_proxy_dns_cache_dns_query_failure") == 2);
+	assert_true(value_in(&t, "envoy_dns_cache_proxy_dns_cache_host_added") == 4);
 	assert_true(value_in(&t, CLUSTER("membership_healthy", "grpc_proxy_cluster")) == 1);
 	assert_true(value_in(&t, CLUSTER("circuit_breakers_default_rq_open",
 					 "rest_local_service")) == 0);

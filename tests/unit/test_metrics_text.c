@@ -209,6 +209,9 @@ static const struct {
 	{ { .metric = METRIC_DNS_CACHE_ENTRIES, .question = DNS_ADDRESS },
 	  NULL,
 	  "sluice_dns_cache_entries{question=\"address\"}" },
+	{ { .metric = METRIC_DNS_CACHE_ADDED, .question = DNS_ADDRESS },
+	  NULL,
+	  "sluice_dns_cache_added_total{question=\"address\"}" },
 };
 
 static void test_labels(void **state)

@@ -496,6 +496,22 @@ def test_same(scenario, direction, envoy, tmp_path):
         assert families & set(differing), f"no such difference: {reason}"
 
 
+def test_dns(world, proxy):
+    """What a forward proxy looks up. It goes nowhere: localhost is no destination of its."""
+    for _ in range(2):
+        client = RawHttp(world.pod.socket(4, uid=APP_UID))
+        client.socket.connect(("127.0.0.1", 9001))
+        client.request("GET", f"http://localhost:{PORT}/")
+        assert client.response()[0] == 403
+        client.close()
+    m = proxy.envoy_metrics()
+    # The second is answered out of the cache.
+    assert {name: m.sum(f"envoy_dns_cache_proxy_dns_cache_{name}") for name in (
+        "dns_query_attempt", "dns_query_success", "dns_query_failure", "host_added")} == {
+            "dns_query_attempt": 1, "dns_query_success": 1, "dns_query_failure": 0,
+            "host_added": 1}
+
+
 DOCS = pathlib.Path(__file__).parents[2] / "docs" / "metrics.md"
 
 
