@@ -62,7 +62,7 @@ unit-proxy := test_dns_message test_names test_resolver test_resolver_cache \
 	test_grpc test_gzip test_hpack test_http1 test_http1_parse test_http2 test_metrics \
 	test_metrics_text test_negotiate test_quota test_routes test_sandbox test_sniff \
 	test_tls_hello test_trace test_upstream
-fuzz := fuzz_forward \
+fuzz := fuzz_dns fuzz_forward \
 	fuzz_admin fuzz_hpack fuzz_http1 fuzz_http2 fuzz_observer fuzz_parse fuzz_tls_hello
 
 # ---- Libraries: found once, installed by scripts/deps where they are missing ----

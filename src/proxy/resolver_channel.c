@@ -110,23 +110,25 @@ void resolver_channel_close(struct resolver_channel *c)
 
 static bool channel_open(struct resolver_channel *c)
 {
+	_cleanup_free_ char *path = strdup(resolv_conf(c));
 	struct ares_options options = {
 		.flags = ARES_FLAG_NOALIASES,
 		.timeout = (int)c->config->timeout_ms,
 		.tries = TRIES,
 		.sock_state_cb = on_socket_state,
 		.sock_state_cb_data = c,
-		.resolvconf_path = (char *)(uintptr_t)resolv_conf(c),
+		.resolvconf_path = path,
 		.udp_port = c->config->port,
 		.tcp_port = c->config->port,
 	};
 	int mask, rc;
 
 	c->changed = changed(c);
-	rc = ares_init_options(&c->ares, &options,
-			       ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
-				       ARES_OPT_SOCK_STATE_CB | ARES_OPT_RESOLVCONF |
-				       ARES_OPT_UDP_PORT | ARES_OPT_TCP_PORT);
+	rc = !path ? ARES_ENOMEM
+		   : ares_init_options(&c->ares, &options,
+				       ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
+					       ARES_OPT_SOCK_STATE_CB | ARES_OPT_RESOLVCONF |
+					       ARES_OPT_UDP_PORT | ARES_OPT_TCP_PORT);
 	if (rc == ARES_SUCCESS) {
 		rc = ares_save_options(c->ares, &c->told, &mask);
 		if (rc != ARES_SUCCESS)
