@@ -20,7 +20,7 @@ from lib.sluice import SLUICE, environment, sluice
 from lib.witness import Beat, ask
 
 LONG = "--heartbeat-timeout=60s"
-PARTS, CONFIGURATIONS, CONNECTIONS = 4, times(14, 250), 20
+PARTS, CONFIGURATIONS, CONNECTIONS = 4, times(14, 250), 36
 FAMILIES = (4, 6)
 
 
