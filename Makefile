@@ -35,12 +35,13 @@ endif
 # ---- Sources. Explicit, so that a stray file is never built; `make lint` finds one left out ----
 
 common := addr caps error interval json log options packet parse protocol syscalls target
-sluice := backend backend_iptc backend_nft command_explain command_verify commands compare \
-	compare_set compare_xt config config_options decode_match decode_nft decode_xt diff drain encode_expr \
-	encode_nft encode_xt explain explain_nft explain_xt lacks legacy lower main man neighbours netns \
-	nft_list nft_read nft_write nl_batch nl_socket owners plan plan_facts plan_json plan_nft \
-	plan_text privs privs_calls readback rtnl ruleset sock_destroy stage status status_print \
-	tproxy_route verify_net verify_pick verify_run watch xt_lock xtable
+sluice := backend backend_iptc backend_nft command_explain command_inject command_verify commands \
+	compare compare_set compare_xt config config_options decode_match decode_nft decode_xt \
+	diff drain encode_expr encode_nft encode_xt explain explain_nft explain_xt inject \
+	inject_spec lacks legacy lower main man neighbours netns nft_list nft_read nft_write \
+	nl_batch nl_socket objects owners plan plan_facts plan_json plan_nft plan_text privs \
+	privs_calls readback rtnl ruleset sock_destroy stage status status_print tproxy_route \
+	verify_net verify_pick verify_run watch xt_lock xtable yaml_edit
 proxy := dns_message names resolver resolver_cache resolver_channel \
 	dial forward forward_answer forward_body forward_head forward_http1 forward_io forward_rules \
 	local_addr \
@@ -63,11 +64,13 @@ unit-proxy := test_dns_message test_names test_resolver test_resolver_cache \
 	test_metrics_text test_negotiate test_quota test_routes test_sandbox test_sniff \
 	test_tls_hello test_trace test_upstream
 fuzz := fuzz_dns fuzz_forward \
-	fuzz_admin fuzz_hpack fuzz_http1 fuzz_http2 fuzz_observer fuzz_parse fuzz_tls_hello
+	fuzz_admin fuzz_hpack fuzz_http1 fuzz_http2 fuzz_inject fuzz_observer fuzz_parse fuzz_tls_hello
 
 # ---- Libraries: found once, installed by scripts/deps where they are missing ----
 
 libraries := libnftnl libmnl libip4tc libip6tc
+# Only `sluice inject` needs it: linked in, it costs `apply` nothing at its start.
+yaml-libs := -l:libyaml.a
 proxy-libraries := libcares zlib
 # GNU make builds an included file and starts again, so the flags below are there from then on.
 ifneq ($(filter-out clean help deps uninstall lint check-layers print-%,$(or $(MAKECMDGOALS),all)),)
@@ -76,7 +79,7 @@ endif
 
 $(BUILD)/config.mk: Makefile scripts/deps
 	@mkdir -p $(@D)
-	@{ command -v $(firstword $(CC)) && pkg-config --exists $(libraries) $(proxy-libraries); } \
+	@{ command -v $(firstword $(CC)) && pkg-config --exists $(libraries) $(proxy-libraries) yaml-0.1; } \
 		>/dev/null 2>&1 || scripts/deps build >&2
 	@# libnftnl goes into the program where there is an archive: loading it is 3 % of an apply.
 	@nftnl=-lnftnl; [ ! -e "$$($(CC) -print-file-name=libnftnl.a)" ] || nftnl=-l:libnftnl.a; \
@@ -119,8 +122,9 @@ manuals := $(programs:%=%.8)
 
 all: $(programs) $(manuals)
 
-$(BUILD)/sluice: $(call objects,sluice) $(BUILD)/libcommon.a
-$(BUILD)/sluice: libs = $(libraries-libs)
+# For the options of sluice-proxy, which `inject` gives to containers.
+$(BUILD)/sluice: $(call objects,sluice) $(BUILD)/libproxy.a $(BUILD)/libcommon.a
+$(BUILD)/sluice: libs = $(libraries-libs) $(yaml-libs)
 page := $(BUILD)/obj/page.o
 $(BUILD)/sluice-proxy: $(call objects,proxy) $(page) $(BUILD)/libcommon.a
 $(BUILD)/sluice-proxy: libs = -pthread $(proxy-libs)
@@ -176,7 +180,7 @@ deps-test:
 $(unit-programs): $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o
 	$(say) LINK $@
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(all-cflags) $(all-ldflags) -o $@ $^ -lcmocka $(libraries-libs) $(proxy-libs) -pthread \
+	$(Q)$(CC) $(all-cflags) $(all-ldflags) -o $@ $^ -lcmocka $(libraries-libs) $(yaml-libs) $(proxy-libs) -pthread \
 		$(LDLIBS)
 $(unit-names:%=$(BUILD)/obj/tests/unit/%.o): | deps-test
 $(unit-sluice:%=$(BUILD)/unit/%): $(BUILD)/libsluice.a
@@ -191,11 +195,12 @@ fuzz: # Build the fuzz targets with clang, $(BUILD)/for-fuzz/fuzz/*
 	+$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/for-fuzz CC=clang \
 		SANITIZE=fuzzer-no-link,address,undefined fuzz-programs
 fuzz-programs: $(fuzz-programs)
-$(fuzz-programs): $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/libproxy.a \
-		$(BUILD)/libcommon.a
+$(fuzz-programs): $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o
 	$(say) LINK $@
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(all-cflags) -fsanitize=fuzzer $(all-ldflags) -o $@ $^ -pthread $(proxy-libs) $(libs)
+$(BUILD)/fuzz/fuzz_inject: $(BUILD)/libsluice.a
+$(BUILD)/fuzz/fuzz_inject: libs = $(libraries-libs) $(yaml-libs)
 # nghttp2 is what our decoder of HPACK is held against.
 $(BUILD)/fuzz/fuzz_hpack: libs = -lnghttp2
 

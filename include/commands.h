@@ -15,6 +15,7 @@ int command_explain(const struct config *c, struct err *e);
 int command_apply(const struct config *c, struct err *e);
 int command_remove(const struct config *c, struct err *e);
 int command_plan(const struct config *c, struct err *e);
+int command_inject(const struct config *c, struct err *e);
 int command_check(const struct config *c, struct err *e);
 
 #endif

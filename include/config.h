@@ -8,6 +8,7 @@
 
 #include "addr.h"
 #include "contract.h"
+#include "inject_spec.h"
 #include "interval.h"
 #include "options.h"
 #include "packet.h"
@@ -25,6 +26,7 @@ enum command_bit {
 	COMMAND_QUESTION = 1 << 7, /* a line of explain --batch */
 	COMMAND_STATUS = 1 << 8,
 	COMMAND_VERIFY = 1 << 9,
+	COMMAND_INJECT = 1 << 10,
 };
 
 /* Without the final NUL, as in the kernel's IFNAMSIZ. */
@@ -116,8 +118,13 @@ struct config {
 	const char *netns;	 /* PID or path; borrowed; NULL: the current one */
 	bool script_environment; /* the script's variables count, too: options.h */
 	bool help, man;
-	bool joined;	   /* on the second rung already: see privs.h */
-	const char *topic; /* of help: a command; borrowed */
+	bool joined;	       /* on the second rung already: see privs.h */
+	const char **operands; /* owned, the texts borrowed: of help a command, of inject files */
+	size_t operand_count;
+
+	struct inject_options inject;
+	const char *sets[INJECT_SETTINGS]; /* of inject: NAME=VALUE each; borrowed */
+	size_t set_count;
 };
 
 /* Every option of every command: see config_options.c. */

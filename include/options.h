@@ -22,6 +22,7 @@ enum option_kind {
 	OPTION_FLAG,  /* none on the command line (then "on"); on or off in the environment */
 	OPTION_VALUE, /* one value; given twice on the command line is an error */
 	OPTION_LIST,  /* items between commas, or "@FILE" with one or more per line; adds up */
+	OPTION_EACH,  /* one value; given several times, all count; never split */
 	OPTION_FILE,  /* the path of a file with more options; one in a table, without a parser */
 	OPTION_KIND_COUNT,
 };

@@ -158,7 +158,7 @@ static int mark_given(struct reading *r, const struct option *o, const char *fro
 {
 	bool *given = &r->given[o - r->table->options];
 
-	if (*given && o->kind != OPTION_LIST)
+	if (*given && o->kind != OPTION_LIST && o->kind != OPTION_EACH)
 		return err_usage(e, "%s: given twice", from);
 	*given = true;
 	return 0;

@@ -2,6 +2,8 @@
 /* Defaults, completion and cross-checks of the configuration: see config.h. */
 #include "config.h"
 
+#include "version.h"
+
 #include <errno.h>
 
 void config_init(struct config *c)
@@ -14,6 +16,10 @@ void config_init(struct config *c)
 		.outbound = true,
 		.heartbeat_timeout_ms = CONTRACT_BEAT_TIMEOUT_MS,
 		.lock_timeout_ms = 5000,
+		.inject = { .image = "sluice:" VERSION,
+			    .cpu_request = "10m",
+			    .memory_request = "16Mi",
+			    .memory_limit = "128Mi" },
 	};
 }
 
@@ -34,6 +40,7 @@ void config_fini(struct config *c)
 	u32_ranges_fini(&c->exclude_gids);
 	u32_ranges_fini(&c->include_uids);
 	u32_ranges_fini(&c->include_gids);
+	free(c->operands);
 	*c = (struct config){ 0 };
 }
 

@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "parse.h"
+#include "version.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -224,10 +225,66 @@ static int option_answer(void *field, struct span value, struct err *e)
 	return rc;
 }
 
+static int option_argument(void *field, struct span value, struct err *e)
+{
+	(void)e;
+	*(const char **)field = value.ptr; /* as of --netns */
+	return 0;
+}
+
+static int option_set(void *field, struct span value, struct err *e)
+{
+	struct config *c = field;
+
+	if (!memchr(value.ptr, '=', value.len))
+		return err_usage(e, "'%.*s': write NAME=VALUE", (int)MIN(value.len, 64u),
+				 value.ptr);
+	if (c->set_count == ARRAY_SIZE(c->sets))
+		return err_usage(e, "given more than %zu times", ARRAY_SIZE(c->sets));
+	c->sets[c->set_count++] = value.ptr;
+	return 0;
+}
+
+static int option_form(void *field, struct span value, struct err *e)
+{
+	static const char *const words[] = { "sidecar", "classic" };
+
+	_Static_assert(ARRAY_SIZE(words) == INJECT_FORM_COUNT, "a word for each");
+	return parse_word(value, words, ARRAY_SIZE(words), field, e);
+}
+
+static int option_pull_policy(void *field, struct span value, struct err *e)
+{
+	static const char *const words[] = { "Always", "IfNotPresent", "Never" };
+	unsigned which;
+	int rc = parse_word(value, words, ARRAY_SIZE(words), &which, e);
+
+	if (rc == 0)
+		*(const char **)field = words[which];
+	return rc;
+}
+
+/* A quantity of Kubernetes: digits, perhaps a point and more, perhaps a unit. */
+static int option_quantity(void *field, struct span value, struct err *e)
+{
+	static const char *const units[] = { "", "m", "k", "M", "G", "T", "Ki", "Mi", "Gi", "Ti" };
+	size_t digits = strspn(value.ptr, "0123456789");
+	bool known = false;
+
+	if (digits && value.ptr[digits] == '.')
+		digits += 1 + strspn(value.ptr + digits + 1, "0123456789");
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
+		known |= strcmp(value.ptr + digits, units[i]) == 0;
+	if (!digits || !known)
+		return err_usage(e, "'%.64s' is no quantity: 10m, 0.5, 16Mi", value.ptr);
+	*(const char **)field = value.ptr;
+	return 0;
+}
+
 #define RULES (COMMAND_APPLY | COMMAND_PLAN | COMMAND_CHECK | COMMAND_EXPLAIN | COMMAND_VERIFY)
 #define ALL                                                                                \
 	(COMMAND_APPLY | COMMAND_REMOVE | COMMAND_PLAN | COMMAND_CHECK | COMMAND_VERSION | \
-	 COMMAND_HELP | COMMAND_EXPLAIN | COMMAND_STATUS | COMMAND_VERIFY)
+	 COMMAND_HELP | COMMAND_EXPLAIN | COMMAND_STATUS | COMMAND_VERIFY | COMMAND_INJECT)
 
 /* name, value, default, help, kind, commands, command line only, parser, field */
 #define ROW(...)                    \
@@ -257,6 +314,8 @@ static int option_answer(void *field, struct span value, struct err *e)
 		.offset = offsetof(struct config, field_), .stands_alone = true                 \
 	}
 
+#define INJECT(name, arg, fallback, help, kind, parse, field) \
+	ROW(name, arg, fallback, help, kind, COMMAND_INJECT, true, parse, field)
 #define ASK(name, arg, fallback, help, parse, field)                                           \
 	ROW(name, arg, fallback, help, OPTION_VALUE, COMMAND_EXPLAIN | COMMAND_QUESTION, true, \
 	    parse, packet.field)
@@ -388,6 +447,33 @@ static const struct option options[] = {
 	    COMMAND_APPLY | COMMAND_REMOVE | COMMAND_PLAN | COMMAND_CHECK | COMMAND_EXPLAIN |
 		    COMMAND_STATUS | COMMAND_VERIFY,
 	    true, option_netns, netns),
+	INJECT("image", "NAME", "sluice:" VERSION, "the container image of both programs",
+	       OPTION_VALUE, option_argument, inject.image),
+	INJECT("image-pull-policy", "Always|IfNotPresent|Never", NULL,
+	       "when it is pulled; the cluster's default if not given", OPTION_VALUE,
+	       option_pull_policy, inject.pull_policy),
+	INJECT("form", "sidecar|classic", "sidecar",
+	       "the proxy as an initContainer that goes on (Kubernetes 1.29 and later), or as one "
+	       "more "
+	       "container",
+	       OPTION_VALUE, option_form, inject.form),
+	{ .name = "set",
+	  .arg = "NAME=VALUE",
+	  .help = "an option of sluice apply or sluice-proxy, for the containers; may be given "
+		  "several "
+		  "times; an annotation sluice.dev/NAME of the pod comes before it",
+	  .kind = OPTION_EACH,
+	  .commands = COMMAND_INJECT,
+	  .command_line_only = true,
+	  .parse = option_set },
+	INJECT("cpu-request", "QUANTITY", "10m", "CPU that the proxy is sure of", OPTION_VALUE,
+	       option_quantity, inject.cpu_request),
+	INJECT("memory-request", "QUANTITY", "16Mi", "memory that the proxy is sure of",
+	       OPTION_VALUE, option_quantity, inject.memory_request),
+	INJECT("memory-limit", "QUANTITY", "128Mi", "memory that the proxy may use", OPTION_VALUE,
+	       option_quantity, inject.memory_limit),
+	INJECT("remove", NULL, NULL, "take out what inject put in", OPTION_FLAG, option_switch,
+	       inject.remove),
 	{ .name = "script-environment",
 	  .help = "take the variables of the script that Sluice takes the place of, too: "
 		  "SERVICE_PORTS, UID, GID, PROXY_INGRESS_PORT, PROXY_EGRESS_PORT",

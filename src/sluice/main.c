@@ -40,10 +40,32 @@ static const struct command commands[] = {
 	  "show what is programmed, what it counted, and who else redirects" },
 	{ "verify", COMMAND_VERIFY, PRIVS_PROOF, command_verify,
 	  "prove the redirect with real connections" },
+	{ "inject", COMMAND_INJECT, PRIVS_NONE, command_inject,
+	  "put the redirect and the proxy into Kubernetes manifests, or take them out" },
 	{ "version", COMMAND_VERSION, PRIVS_NONE, command_version, "print the version" },
-	{ "help", COMMAND_HELP, PRIVS_NONE, command_help,
-	  "print this, or what 'help COMMAND' takes" },
+	{
+		"help",
+		COMMAND_HELP,
+		PRIVS_NONE,
+		command_help,
+		"print this, or what 'help COMMAND' takes",
+	},
 };
+
+/* What a command takes besides options, as its help calls it; NULL: nothing. */
+static const char *operands_of(const struct command *c)
+{
+	if (c->bit == COMMAND_INJECT)
+		return "[FILE]...";
+	return c->bit == COMMAND_HELP ? "[COMMAND]" : NULL;
+}
+
+static size_t operands_max(const struct command *c, int argc)
+{
+	if (c->bit == COMMAND_INJECT)
+		return (size_t)argc;
+	return c->bit == COMMAND_HELP;
+}
 
 static const struct command *find(const char *name)
 {
@@ -76,8 +98,10 @@ static int help_overview(void)
 
 static int help_for(const struct command *c)
 {
-	printf("Usage: sluice %s [OPTION]...%s\n\n%c%s.\n\nOptions:\n", c->name,
-	       c->bit == COMMAND_HELP ? " [COMMAND]" : "", c->help[0] - 'a' + 'A', c->help + 1);
+	const char *operands = operands_of(c);
+
+	printf("Usage: sluice %s [OPTION]...%s%s\n\n%c%s.\n\nOptions:\n", c->name,
+	       operands ? " " : "", operands ? operands : "", c->help[0] - 'a' + 'A', c->help + 1);
 	options_help(&config_options, c->bit, stdout);
 	if (c->bit &
 	    (COMMAND_APPLY | COMMAND_PLAN | COMMAND_CHECK | COMMAND_EXPLAIN | COMMAND_VERIFY))
@@ -99,11 +123,11 @@ static int command_help(const struct config *c, struct err *e)
 		man_print(stdout);
 		return EXIT_DONE;
 	}
-	if (!c->topic)
+	if (!c->operand_count)
 		return help_overview();
-	about = find(c->topic);
+	about = find(c->operands[0]);
 	if (!about)
-		return err_usage(e, "'%s': unknown command: see 'sluice help'", c->topic);
+		return err_usage(e, "'%s': unknown command: see 'sluice help'", c->operands[0]);
 	return help_for(about);
 }
 
@@ -141,8 +165,12 @@ static int run(const struct command *command, int argc, char **argv, struct err 
 		return rc;
 	config_init(&config);
 	config.joined = rc > 0;
-	rc = options_parse(&config_options, command->bit, argc, argv, environ, &config,
-			   &config.topic, command->bit == COMMAND_HELP, NULL, e);
+	config.operands = calloc((size_t)argc, sizeof(*config.operands));
+	rc = !config.operands ? err_set(e, -ENOMEM, "out of memory for the options") : 0;
+	if (rc == 0)
+		rc = options_parse(&config_options, command->bit, argc, argv, environ, &config,
+				   config.operands, operands_max(command, argc),
+				   &config.operand_count, e);
 	if (rc == 0 && config.help)
 		rc = help_for(command);
 	else if (rc == 0 && (rc = config_freeze(&config, e)) == 0)

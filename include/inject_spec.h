@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a pod is given: two containers, and annotations for who scrapes it. The one source of what
+ * `inject` writes, what its admission policy makes and what the kustomize component adds.
+ *
+ * Options of both programs reach a container as its environment. Each can be an annotation of the
+ * pod, too: sluice.dev/outbound-exclude-ports is --outbound-exclude-ports of either program that
+ * has such an option.
+ */
+#ifndef SLUICE_INJECT_SPEC_H
+#define SLUICE_INJECT_SPEC_H
+
+#include "error.h"
+#include "objects.h"
+#include "span.h"
+
+#define INJECT_PREFIX	"sluice.dev/"
+#define INJECT_SWITCH	"sluice.dev/inject"   /* "false": not this pod */
+#define INJECT_DONE	"sluice.dev/injected" /* what was added, for --remove */
+#define INJECT_RULES	"sluice-init"
+#define INJECT_PROXY	"sluice-proxy"
+#define INJECT_SETTINGS 128
+
+/* How the proxy runs. */
+enum inject_form {
+	INJECT_SIDECAR, /* an initContainer that goes on (Kubernetes 1.29): Jobs end without ado */
+	INJECT_CLASSIC, /* a container as any other */
+	INJECT_FORM_COUNT,
+};
+
+struct inject_setting {
+	const char *name, *value; /* borrowed */
+};
+
+/* Options of the programs; one of each name, the last one given. */
+struct inject_settings {
+	struct inject_setting items[INJECT_SETTINGS];
+	size_t count;
+};
+
+struct inject_options {
+	const char *image, *pull_policy; /* borrowed; the latter NULL: the cluster's default */
+	const char *cpu_request, *memory_request, *memory_limit; /* of the proxy; borrowed */
+	unsigned form;						 /* enum inject_form */
+	struct inject_settings settings;
+	bool remove, policy, component;
+};
+
+struct inject_spec {
+	struct object *rules, *proxy; /* the containers */
+	struct object *annotations;   /* but INJECT_DONE */
+};
+
+/*
+ * "NAME=VALUE" of --set. Replaces an earlier one of this name. 0, or a usage error: no option that
+ * a pod can set, a value that the option refuses, too many.
+ */
+int inject_settings_add(struct inject_settings *s, const char *name, const char *value,
+			struct err *e);
+
+/* The value of that option, or NULL. */
+const char *inject_settings_get(const struct inject_settings *s, const char *name);
+
+/* Whether all of them together are accepted by both programs. 0 or a usage error. */
+int inject_settings_check(const struct inject_settings *s, struct err *e);
+
+/*
+ * The objects for a pod; @service_label: which label of the pod names its service, or NULL.
+ * With @for_policy each object says in CEL what depends on the pod. Owned by @pool.
+ */
+int inject_spec_build(struct inject_spec *spec, struct object_pool *pool,
+		      const struct inject_options *o, const char *service_label, bool for_policy,
+		      struct err *e);
+
+#endif

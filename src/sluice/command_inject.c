@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* sluice inject: manifests in, manifests out; nothing is printed unless all of it could be. */
+#include "commands.h"
+
+#include "inject.h"
+#include "log.h"
+#include "privs.h"
+
+#include <errno.h>
+
+/* Etcd takes no object above 1.5 MiB; streams of many are read whole, since they are written whole.
+ */
+#define MANIFESTS_MAX (256u << 20)
+
+static int read_all(FILE *from, const char *name, struct span *text, struct err *e)
+{
+	_cleanup_free_ char *buffer = NULL;
+	size_t len = 0, capacity = 0, n;
+
+	do {
+		if (len == capacity) {
+			size_t more = MAX(2 * capacity, 65536u);
+			char *grown = len < MANIFESTS_MAX ? realloc(buffer, more) : NULL;
+
+			if (!grown && len >= MANIFESTS_MAX)
+				return err_usage(e, "%s: larger than %u MiB: give it in parts",
+						 name, MANIFESTS_MAX >> 20);
+			if (!grown)
+				return err_set(e, -ENOMEM, "%s: out of memory", name);
+			buffer = grown;
+			capacity = more;
+		}
+		n = fread(buffer + len, 1, capacity - len, from);
+		len += n;
+	} while (n);
+	if (ferror(from))
+		return err_usage(e, "cannot read '%s': %s", name, strerror(errno));
+	*text = SPAN(take_ptr(&buffer), len);
+	return 0;
+}
+
+static void report(const char *what, void *data)
+{
+	(void)data;
+	log_info("%s", what);
+}
+
+static int inject_file(const struct inject_options *o, const char *path, FILE *out, struct err *e)
+{
+	bool input = strcmp(path, "-") == 0;
+	const char *name = input ? "standard input" : path;
+	_cleanup_fclose_ FILE *file = input ? NULL : fopen(path, "re");
+	struct span text = SPAN("", 0);
+	int rc;
+
+	if (!input && !file)
+		return err_usage(e, "cannot read '%s': %s", path, strerror(errno));
+	rc = read_all(input ? stdin : file, name, &text, e);
+	if (rc < 0)
+		return rc;
+	rc = inject_stream(text, o, report, NULL, out, e);
+	/* What follows must begin a document, on a line of its own. */
+	if (rc == 0 && text.len && text.ptr[text.len - 1] != '\n')
+		fputc('\n', out);
+	free((char *)text.ptr);
+	return rc < 0 ? err_wrap(e, "%s", name) : 0;
+}
+
+/* @names: owned by the caller; cut off the settings' values. */
+static int read_settings(const struct config *c, struct inject_settings *s, char **names,
+			 struct err *e)
+{
+	for (size_t i = 0; i < c->set_count; i++) {
+		size_t len = strcspn(c->sets[i], "=");
+
+		names[i] = strndup(c->sets[i], len);
+		if (!names[i])
+			return err_set(e, -ENOMEM, "out of memory for the settings");
+		if (inject_settings_add(s, names[i], c->sets[i] + len + 1, e) < 0)
+			return err_wrap(e, "--set");
+	}
+	return inject_settings_check(s, e) < 0 ? err_wrap(e, "--set") : 0;
+}
+
+static int inject_files(const struct config *c, const struct inject_options *o, FILE *out,
+			struct err *e)
+{
+	static const char *const input = "-";
+	const char *const *files = c->operand_count ? c->operands : &input;
+	size_t count = MAX(c->operand_count, 1u);
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < count; i++) {
+		if (i)
+			fputs("---\n", out);
+		rc = inject_file(o, files[i], out, e);
+	}
+	return rc;
+}
+
+int command_inject(const struct config *c, struct err *e)
+{
+	struct inject_options o = c->inject;
+	char *names[INJECT_SETTINGS] = { NULL };
+	_cleanup_free_ char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+	int rc;
+
+	if (!out)
+		return err_set(e, -ENOMEM, "out of memory for the manifests");
+	rc = read_settings(c, &o.settings, names, e);
+	if (rc == 0)
+		rc = inject_files(c, &o, out, e);
+	if (fclose(out) == EOF && rc == 0)
+		rc = err_set(e, -ENOMEM, "out of memory for the manifests");
+	for (size_t i = 0; i < c->set_count; i++)
+		free(names[i]);
+	if (rc < 0)
+		return rc;
+	rc = privs_end(e);
+	if (rc == 0)
+		fwrite(text, 1, len, stdout);
+	return rc < 0 ? rc : EXIT_DONE;
+}

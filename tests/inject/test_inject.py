@@ -1,0 +1,369 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`sluice inject`: what it adds, what it leaves alone, and that --remove gives back every byte."""
+import copy
+import json
+import random
+import re
+import resource
+import subprocess
+
+import pytest
+import yaml
+
+from lib.randomly import seed
+from lib.sluice import DONE, SLUICE, USAGE, environment
+
+OURS = ("sluice-init", "sluice-proxy")
+PATHS = {
+    "Pod": ("v1", []),
+    "ReplicationController": ("v1", ["spec", "template"]),
+    "Deployment": ("apps/v1", ["spec", "template"]),
+    "StatefulSet": ("apps/v1", ["spec", "template"]),
+    "DaemonSet": ("apps/v1", ["spec", "template"]),
+    "ReplicaSet": ("apps/v1", ["spec", "template"]),
+    "Job": ("batch/v1", ["spec", "template"]),
+    "CronJob": ("batch/v1", ["spec", "jobTemplate", "spec", "template"]),
+}
+
+
+def inject(text, *args, status=DONE, **limits):
+    """Runs it on this text; returns what it printed, and its lines about each workload."""
+    def limit():
+        for what, value in limits.items():
+            resource.setrlimit(getattr(resource, what), (value, value))
+
+    data = text if isinstance(text, bytes) else text.encode()
+    done = subprocess.run([SLUICE, "inject", *args], input=data, capture_output=True, timeout=60,
+                          check=False, env=environment(), preexec_fn=limit)
+    err = done.stderr.decode(errors="replace")
+    assert done.returncode == status, (args, done.returncode, err)
+    assert "sandbox refused" not in err, err
+    if status != DONE:
+        assert done.stdout == b"" and err.startswith("sluice: error: "), (done.stdout, err)
+    return done.stdout.decode(), err
+
+
+def template_of(manifest):
+    """The template of a workload's pods."""
+    for key in PATHS[manifest["kind"]][1]:
+        manifest = manifest[key]
+    return manifest
+
+
+def names(containers):
+    return [c["name"] for c in containers or []]
+
+
+def workload(kind, spec=None, **metadata):
+    """A manifest of that kind around a pod."""
+    api, path = PATHS[kind]
+    inner = {"spec": spec or {"containers": [{"name": "app", "image": "app"}]}}
+    if metadata or kind == "Pod":
+        inner["metadata"] = {"name": "web", **metadata} if kind == "Pod" else metadata
+    for key in reversed(path):
+        inner = {key: inner}
+    return {"apiVersion": api, "kind": kind, "metadata": {"name": "web"}, **inner}
+
+
+@pytest.mark.parametrize("style", ["block", "flow", "json"])
+@pytest.mark.parametrize("form", ["sidecar", "classic"])
+@pytest.mark.parametrize("kind", sorted(PATHS))
+def test_every_kind(kind, form, style):
+    """Ours come first, the rest is as it was, a second time changes nothing, and out is out."""
+    before = workload(kind, labels={"app": "web"})
+    text = json.dumps(before, indent=2) + "\n" if style == "json" else \
+        yaml.safe_dump(before, default_flow_style=style == "flow")
+    after, said = inject(text, f"--form={form}")
+    assert f"{kind}/web: injected" in said
+    manifest = (json.loads if style == "json" else yaml.safe_load)(after)
+    pod = template_of(manifest)["spec"]
+    if form == "sidecar":
+        assert names(pod["initContainers"]) == list(OURS)
+        assert pod["initContainers"][1]["restartPolicy"] == "Always"
+        assert names(pod["containers"]) == ["app"]
+    else:
+        assert names(pod["initContainers"]) == ["sluice-init"]
+        assert names(pod["containers"]) == ["app", "sluice-proxy"]
+    again, said = inject(after, f"--form={form}")
+    assert again == after and "already injected" in said
+    assert inject(after, "--remove")[0] == text
+
+
+def test_what_the_containers_are():
+    """Least privilege, and what a cluster refuses if it is missing."""
+    pod = template_of(yaml.safe_load(inject(yaml.safe_dump(workload("Deployment")))[0]))
+    rules, proxy = pod["spec"]["initContainers"]
+    assert rules["command"] == ["sluice", "apply"] and proxy["command"] == ["sluice-proxy"]
+    for c in rules, proxy:
+        s = c["securityContext"]
+        assert s["runAsNonRoot"] is True and s["runAsUser"] == 1337
+        assert s["readOnlyRootFilesystem"] is True
+        assert s["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert rules["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN"]}
+    assert proxy["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert proxy["securityContext"]["allowPrivilegeEscalation"] is False
+    assert proxy["ports"] == [{"name": "sluice-admin", "containerPort": 9901, "protocol": "TCP"}]
+    assert "readinessProbe" not in proxy
+    assert pod["metadata"]["annotations"]["prometheus.io/port"] == "9901"
+
+
+def variables(container):
+    return {v["name"]: v.get("value") for v in container.get("env", [])}
+
+
+def test_options_come_from_annotations_and_from_set():
+    """The annotation is the nearer one; each container is given what it knows."""
+    text = yaml.safe_dump(workload("Pod", annotations={
+        "sluice.dev/outbound-exclude-ports": "3306,5432", "sluice.dev/admin-port": "9911",
+        "sluice.dev/proxy-uid": "1500"}))
+    after, _ = inject(text, "--set", "outbound-exclude-ports=1", "--set=threads=2",
+                      "--set=inbound-mode=tproxy", "--image=registry.example/sluice:7",
+                      "--image-pull-policy=Never", "--memory-limit=64Mi")
+    pod = yaml.safe_load(after)
+    rules, proxy = pod["spec"]["initContainers"]
+    assert variables(rules)["SLUICE_OUTBOUND_EXCLUDE_PORTS"] == "3306,5432"
+    assert "SLUICE_THREADS" not in variables(rules)
+    assert variables(proxy)["SLUICE_THREADS"] == "2"
+    assert "SLUICE_OUTBOUND_EXCLUDE_PORTS" not in variables(proxy)
+    for c in rules, proxy:
+        assert variables(c)["SLUICE_INBOUND_MODE"] == "tproxy"
+        assert variables(c)["SLUICE_ADMIN_PORT"] == "9911"
+        assert c["securityContext"]["runAsUser"] == 1500
+        assert c["image"] == "registry.example/sluice:7" and c["imagePullPolicy"] == "Never"
+    assert proxy["securityContext"]["capabilities"]["add"] == ["NET_RAW"]
+    assert proxy["livenessProbe"]["httpGet"]["port"] == 9911
+    assert proxy["resources"]["limits"] == {"memory": "64Mi"}
+    assert pod["metadata"]["annotations"]["prometheus.io/port"] == "9911"
+
+
+@pytest.mark.parametrize("change, why", [
+    ({"hostNetwork": True}, "hostNetwork"),
+    ({"os": {"name": "windows"}}, "Windows"),
+    ({"nodeSelector": {"kubernetes.io/os": "windows"}}, "Windows"),
+    ({"containers": []}, "no containers"),
+])
+def test_left_alone(change, why):
+    spec = {"containers": [{"name": "app", "image": "app"}], **change}
+    text = yaml.safe_dump(workload("Deployment", spec))
+    after, said = inject(text)
+    assert after == text and "left alone" in said and why in said
+
+
+def test_opted_out_and_not_ours():
+    for text in (yaml.safe_dump(workload("Pod", annotations={"sluice.dev/inject": "false"})),
+                 "kind: Service\napiVersion: v1\n", "", "# nothing\n", "--- # a\n---\nx: [1]\n",
+                 "apiVersion: example.com/v1\nkind: Deployment\nspec: {}\n", "just text\n"):
+        assert inject(text)[0] == text
+
+
+def test_warnings():
+    spec = {"containers": [{"name": "app", "securityContext": {"runAsUser": 1337}}]}
+    _, said = inject(yaml.safe_dump(workload("Deployment", spec)))
+    assert "runs as user 1337" in said
+    assert "runs as user" not in inject(yaml.safe_dump(workload("Deployment", spec)),
+                                        "--set=proxy-uid=1400")[1]
+    assert "outlives" in inject(yaml.safe_dump(workload("Job")), "--form=classic")[1]
+    text = yaml.safe_dump(workload("Pod", annotations={"prometheus.io/port": "8080"}))
+    after, said = inject(text)
+    assert "of its own" in said
+    assert yaml.safe_load(after)["metadata"]["annotations"]["prometheus.io/port"] == "8080"
+    assert inject(after, "--remove")[0] == text
+
+
+LAYOUT = """\
+# A comment at the head.\r
+apiVersion: apps/v1   # trailing
+kind: 'Deployment'
+
+metadata: {name: "wé\u4e16b", labels: {"on": y}}
+spec:
+    template:
+        metadata:
+            labels: &labels
+                app: web
+        spec:
+            # what runs
+            containers:
+            # the first
+            -   name: app
+                command: ["sh", '-c', "x # no comment"]
+                args:
+                  - |
+                    echo hello
+
+                    # not a comment
+                  - >-
+                    folded
+
+                    text
+            # after the last
+            volumes: []  # none
+    selector: {matchLabels: *labels}
+...
+---
+kind: Service
+"""
+
+
+@pytest.mark.parametrize("form", ["sidecar", "classic"])
+def test_all_that_is_not_ours_stays_as_it_is(form):
+    """Comments, quotes, blank lines, block scalars, two kinds of line ends."""
+    text = LAYOUT if form == "sidecar" else LAYOUT.replace("\r", "")
+    after, _ = inject(text, f"--form={form}")
+    kept = [line for line in after.splitlines() if line in text.splitlines()]
+    assert [line for line in text.splitlines() if line not in kept] == []
+    documents = list(yaml.safe_load_all(after))
+    pod = template_of(documents[0])["spec"]
+    assert pod["containers"][0]["args"] == ["echo hello\n\n# not a comment\n", "folded\ntext"]
+    assert "sluice-proxy" in names(pod["initContainers"]) + names(pod["containers"])
+    assert inject(after, "--remove")[0] == text
+
+
+@pytest.mark.parametrize("text, part", [
+    ("a: [1\nb: }\n", "line 2"),
+    ("a: b: c\n", "line 1"),
+    ("\tkind: Pod\n", "line 1"),
+    (b"kind: \xff\xfe\n", "byte"),
+    ("kind: Pod\napiVersion: v1\nspec:\n  <<: {a: b}\n  containers: []\n", "merge key"),
+    ("kind: Pod\napiVersion: v1\nspec:\n  containers: []\n  containers: []\n", "twice"),
+    ("apiVersion: v1\nkind: List\nitems:\n- &p {apiVersion: v1, kind: Pod, spec: &s {containers: "
+     "[{name: a}]}}\n- {apiVersion: v1, kind: Pod, spec: *s}\n", "alias"),
+    ("kind: Pod\napiVersion: v1\nspec:\n  initContainers: {}\n  containers: [{name: a}]\n",
+     "no list"),
+    ("kind: Pod\napiVersion: v1\nmetadata: {annotations: {sluice.dev/no-such: x}}\nspec:\n"
+     "  containers: [{name: a}]\n", "sluice.dev/no-such"),
+    ("kind: Pod\napiVersion: v1\nmetadata: {annotations: {sluice.dev/threads: many}}\nspec:\n"
+     "  containers: [{name: a}]\n", "--threads"),
+    ("[" * 100000, "line 1"),
+    ("{a: " * 100000, "line 1"),
+    ("- " * 100000, "line 1"),
+], ids=lambda value: value[:3] if len(value) > 999 else None)
+def test_bad_input_is_one_line(text, part):
+    _, err = inject(text, status=USAGE)
+    assert part in err and err.count("\n") == 1, err
+
+
+@pytest.mark.parametrize("args, part", [
+    (["--set=nothing=1"], "nothing"), (["--set=threads"], "NAME=VALUE"),
+    (["--set=threads="], "empty"), (["--set=threads=0"], "--threads"),
+    (["--set=exclude-uids=@/etc/passwd"], "files"), (["--set=proxy-uid=root"], "proxy-uid"),
+    (["--set=config=x"], "config"), (["--form=pod"], "--form"), (["--cpu-request=1x"], "1x"),
+    (["--image-pull-policy=never"], "--image-pull-policy"), (["/no/such/file"], "/no/such/file"),
+    (["--set=inbound-port=9901"], "9901"),
+])
+def test_bad_options(args, part):
+    assert part in inject("", *args, status=USAGE)[1]
+
+
+def test_a_bomb_stays_small():
+    """Aliases of aliases of aliases: nothing is expanded, within 64 MiB in all."""
+    bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 30))
+    text = "kind: ConfigMap\napiVersion: v1\n" + bomb
+    assert inject(text)[0] == text
+
+
+def test_ten_megabytes():
+    """No more than 40 bytes of memory for each of what is written."""
+    spec = {"containers": [{"name": "app", "image": "app", "args": ["x" * 60] * 80}]}
+    one = yaml.safe_dump(workload("Deployment", spec, labels={"app": "web"}))
+    text = "---\n".join([one] * (10_000_000 // (len(one) + 4)))
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    after, said = inject(text)
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    count = text.count("kind:")
+    assert after.count("name: sluice-init") == count == said.count("injected")
+    assert inject(after, "--remove")[0] == text
+    assert peak == before or peak < 40 * len(after) // 1024
+
+
+def test_files_and_standard_input(tmp_path):
+    """Several files become one stream."""
+    one, two = tmp_path / "1.yaml", tmp_path / "2.json"
+    one.write_text(yaml.safe_dump(workload("Pod")).rstrip("\n"))
+    two.write_text(json.dumps(workload("Job")))
+    after, _ = inject(yaml.safe_dump(workload("StatefulSet")), one, two, "-")
+    assert [d["kind"] for d in yaml.safe_load_all(after)] == ["Pod", "Job", "StatefulSet"]
+    assert after.count("sluice-proxy") >= 3
+
+
+class Generator:
+    """Manifests as people and programs write them."""
+
+    def __init__(self, number):
+        self.random = random.Random(f"{seed()}/{number}")
+
+    def chance(self, likely=0.5):
+        return self.random.random() < likely
+
+    def container(self, n):
+        c = {"name": f"c{n}", "image": self.random.choice(["nginx:1", "a/b@sha256:0"])}
+        if self.chance():
+            c["args"] = [self.random.choice(["x y", "a\nb\n", "'q'", "# no", "y", "1e3", "", "\n\n"])
+                         for _ in range(self.random.randint(0, 3))]
+        if self.chance():
+            c["ports"] = [{"name": "http", "containerPort": 8080}]
+        return c
+
+    def pod(self):
+        spec = {"containers": [self.container(n) for n in range(self.random.randint(1, 3))]}
+        if self.chance():
+            spec["initContainers"] = [self.container(9 + n)
+                                      for n in range(self.random.randint(0, 2))]
+        if self.chance():
+            spec["volumes"] = [{"name": "v", "emptyDir": {}}]
+        items = list(spec.items())
+        self.random.shuffle(items)
+        return dict(items)
+
+    def manifest(self):
+        metadata = {}
+        if self.chance():
+            metadata["labels"] = {"app": "web"} if self.chance() else {}
+        if self.chance():
+            metadata["annotations"] = {"note": "a: b"} if self.chance() else {}
+        return workload(self.random.choice(sorted(PATHS)), self.pod(), **metadata)
+
+    def text(self, manifest):
+        kind = self.random.randrange(4)
+        if kind == 0:
+            return json.dumps(manifest, indent=self.random.choice([None, 1, 2, 4]),
+                              ensure_ascii=False) + "\n"
+        text = yaml.safe_dump(
+            manifest, sort_keys=self.chance(), indent=self.random.choice([2, 3, 4]),
+            default_flow_style=self.random.choice([None, False, True]),
+            default_style=self.random.choice([None, None, '"', "'", "|"]),
+            width=self.random.choice([20, 80, 1000]))
+        if kind == 1:
+            text = re.sub(r"(?m)^( *)(containers|spec|metadata|- name):", r"\1# about\n\1\2:", text)
+        elif kind == 2 and "|" not in text:
+            text = text.replace("\n", "\r\n")
+        return text
+
+
+@pytest.mark.parametrize("number", range(100))
+def test_generated_manifests(number):
+    """Injected, each says what it should; taken out again, each is the same to the byte."""
+    g = Generator(number)
+    manifests = [g.manifest() for _ in range(g.random.randint(1, 3))]
+    before = [copy.deepcopy(m) for m in manifests]
+    if g.chance(0.3):
+        manifests = [{"apiVersion": "v1", "kind": "List", "items": manifests}]
+    text = "---\n".join(g.text(m) for m in manifests)
+    if list(yaml.safe_load_all(text)) != manifests:
+        pytest.fail("the generator's own mistake")
+    form = g.random.choice(["sidecar", "classic"])
+    after, _ = inject(text, f"--form={form}")
+    loaded = list(yaml.safe_load_all(after))
+    loaded = loaded[0]["items"] if loaded[0]["kind"] == "List" else loaded
+    assert len(loaded) == len(before)
+    for old, new in zip(before, loaded):
+        spec = template_of(new)["spec"]
+        found = names(spec.get("initContainers")) + names(spec["containers"])
+        assert sorted(n for n in found if n in OURS) == sorted(OURS)
+        assert names(spec["initContainers"])[0] == "sluice-init"
+        # Ours taken out by another program leave the old one.
+        for key in ("initContainers", "containers"):
+            kept = [c for c in spec[key] if c["name"] not in OURS]
+            assert kept == (template_of(old)["spec"].get(key) or [])
+    assert inject(after, "--remove")[0] == text
