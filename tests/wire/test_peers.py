@@ -20,6 +20,12 @@ def twice(world, side, start_proxy):
     return Twice(world, side, start_proxy)
 
 
+@pytest.fixture
+def family(side):
+    """Both, but not each way: what differs between them is shown elsewhere."""
+    return {"inbound": 4, "outbound": 6}[side.direction]
+
+
 # ---- WebSocket: HTTP/1 until the 101 ----
 
 def test_websocket(world, side, family, twice):
@@ -139,10 +145,9 @@ def postgres():
         yield data
 
 
-def test_postgresql(world, side, twice, postgres, tmp_path):
-    """Queries, errors, COPY both ways, a notification; IPv4 in, IPv6 out."""
+def test_postgresql(world, side, family, twice, postgres, tmp_path):
+    """Queries, errors, COPY both ways, a notification."""
     program, home = postgres
-    family = 4 if side.direction == "inbound" else 6
     started(world, side.server, 5432, [
         str(program), "-D", str(home / "data"), "-k", str(home), "-p", "5432", "-c",
         "listen_addresses=*", "-c", "fsync=off"], uid=NOBODY, env={"LC_ALL": "C"})

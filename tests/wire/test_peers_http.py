@@ -5,6 +5,7 @@ import collections
 import json
 import re
 import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -15,11 +16,18 @@ from lib.proc import Process, wait_until
 from lib.servers import Nginx
 
 FILE = b"0123456789" * 30000
+LIB = Path(__file__).parent.parent / "lib"
 
 
 @pytest.fixture
 def twice(world, side, start_proxy):
     return Twice(world, side, start_proxy)
+
+
+@pytest.fixture
+def family(side):
+    """Both, but not each way: what differs between them is shown elsewhere."""
+    return {"inbound": 4, "outbound": 6}[side.direction]
 
 
 @pytest.fixture
@@ -173,6 +181,48 @@ def test_h2load(side, family, twice, server, kind):
     m = twice.metrics(4, {protocol: 4}, None, total if kind == "h1" else None)
     assert requests(m, side) == {("GET", "200", "1.1" if kind == "h1" else "2"): 2000}
     assert m.sum(f"{side.http}_response_body_size_bytes_sum") == data
+
+
+# ---- nghttp and nghttpd, grpcio with itself: what they measure is in test_http2.py ----
+
+def test_nghttp(world, side, family, twice, shared):
+    """The bytes of bodies, with a header block in several frames; and of all frames, counted."""
+    started(world, side.server, 8080, ["nghttpd", "--no-tls", "-d", str(shared), "8080"])
+    recorder = twice.recorder(family, 8080)
+    counts = []
+
+    def talk():
+        out = twice.run("nghttp", "--continuation", "-H", "x-long: " + "y" * 9000,
+                        f"http://127.0.0.1:{recorder.port}/file")
+        # Windows are opened as reads come.
+        counts.append(recorder.counted())
+        return out, counts[-1][0]
+
+    out, connections = twice.told(talk)
+    assert (out.encode(), connections) == (FILE, 1)
+    m = twice.metrics(1, {"http2": 1}, *counts[-1][1:])
+    assert requests(m, side) == {("GET", "200", "2"): 1}
+
+
+def test_grpcio(world, side, family, twice):
+    """Calls of every kind end as they do directly; every byte of them is counted."""
+    peer = [sys.executable, str(LIB / "grpc_peer.py")]
+    started(world, side.server, 8080, [*peer, "server", "8080"])
+    recorder = twice.recorder(family, 8080)
+    counts = []
+
+    def talk():
+        told = json.loads(twice.run(*peer, "client", f"127.0.0.1:{recorder.port}",
+                                    "3").splitlines()[-1])
+        counts.append(recorder.counted())
+        return told
+
+    told = twice.told(talk)
+    connections, *counted = counts[-1]
+    m = twice.metrics(connections, {"grpc": connections}, *counted)
+    kind = "server" if side.direction == "inbound" else "client"
+    calls = m.sum(f"rpc_{kind}_call_duration_seconds_count")
+    assert calls == sum(told["calls"].values())
 
 
 # ---- TLS: curl and nginx, openssl with itself ----
