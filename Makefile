@@ -46,7 +46,7 @@ proxy := dns_message names resolver resolver_cache resolver_channel \
 	dial forward forward_answer forward_body forward_head forward_http1 forward_io forward_rules \
 	local_addr \
 	access_log access_log_text admin admin_config \
-	admin_endpoints admin_flows admin_http admin_request \
+	admin_endpoints admin_flows admin_http admin_metrics admin_request \
 	envoy_stats envoy_stats_text \
 	flow flow_list grpc gzip heartbeat hpack hpack_huffman hpack_table http1 http1_line \
 	http1_pair http1_parse http1_ring http2 http2_stream listener loop main metrics metrics_info \

@@ -4,11 +4,11 @@
  *
  * Theory of Operation: one poll loop over the listening sockets, an eventfd that asks it to stop,
  * and at most max_clients connections, beside local_clients from loopback alone. A connection holds
- * at most ADMIN_HEAD_MAX bytes of request and one rendered answer, and must bring its request and
- * take its answer within the time limits, so a slow scraper holds memory no longer than that. When
- * every place is taken, who only waits gives way to who comes: kept connections, then half
- * requests, then answers that nobody takes. Only those under way do not: then loopback waits in the
- * kernel's queue, and others are hung up on, since loopback may be behind them.
+ * at most ADMIN_HEAD_MAX bytes of request and an answer, of /metrics a piece, and must bring its
+ * request and take its answer within the time limits, so a slow scraper holds memory no longer than
+ * that. When every place is taken, who only waits gives way to who comes: kept connections, then
+ * half requests, then answers that nobody takes. Only those under way do not: then loopback waits
+ * in the kernel's queue, and others are hung up on, since loopback may be behind them.
  *
  * Every place has a descriptor from the start, by a placeholder that is given up when flows have
  * used all others. Nothing here touches a flow: metrics are read without locks.

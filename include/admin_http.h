@@ -54,6 +54,12 @@ int admin_answer_config(const struct admin_config *config, const struct admin_re
 int admin_answer_flows(const struct admin_config *config, const struct admin_request *q,
 		       struct admin_reply *r);
 
+/* admin_metrics.c */
+int admin_answer_metrics(const struct admin_config *config, const struct admin_request *q,
+			 struct admin_reply *r);
+int admin_answer_envoy(const struct admin_config *config, const struct admin_request *q,
+		       struct admin_reply *r);
+
 /* Appends to the content; @reply is a struct admin_reply. 0 or -ENOMEM. */
 int admin_reply_append(void *reply, struct span piece);
 

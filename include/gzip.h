@@ -13,6 +13,9 @@ struct gzip;
 /* What comes out goes to @write, which returns 0 or a negative errno. NULL without memory. */
 struct gzip *gzip_new(int (*write)(void *to, struct span piece), void *to);
 
+/* From here on what comes out goes to @to: where the last one has moved to, say. */
+void gzip_redirect(struct gzip *g, void *to);
+
 /* Takes more; @gzip is a struct gzip. 0, or what @write said. */
 int gzip_write(void *gzip, struct span piece);
 

@@ -198,6 +198,22 @@ enum metrics_format {
 	METRICS_FORMAT_COUNT,
 };
 
+/* One exposition on its way, piece by piece; about 20 KiB. */
+struct metrics_page;
+
+/*
+ * NULL without memory. @process is copied, and what the kernel says of the process read: that takes
+ * one descriptor. @m is borrowed. Freed with free().
+ */
+struct metrics_page *metrics_page_new(struct metrics *m, const struct metrics_process *process,
+				      enum metrics_format format);
+
+/*
+ * Writes the next piece, of some 16 KiB, as metrics_text() does. 1: there is more; 0: that was all;
+ * or what @write returned. Series that come meanwhile may be in it; none is there twice.
+ */
+int metrics_page_next(struct metrics_page *p, int (*write)(void *to, struct span piece), void *to);
+
 /*
  * The whole exposition in @format, written piece by piece through @write, which returns
  * 0 or a negative errno that ends it (returned). May run in any one thread at a time.

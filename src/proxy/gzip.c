@@ -34,6 +34,11 @@ struct gzip *gzip_new(int (*write)(void *to, struct span piece), void *to)
 	return g;
 }
 
+void gzip_redirect(struct gzip *g, void *to)
+{
+	g->to = to;
+}
+
 /* Deflates what there is, to the end of the stream if @flush is Z_FINISH. */
 static int run(struct gzip *g, struct span piece, int flush)
 {

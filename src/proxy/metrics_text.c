@@ -14,13 +14,23 @@
 
 #include <errno.h>
 
-/* One exposition on its way. */
-struct page {
+/* What comes after all metrics of the table, in order. */
+enum tail {
+	TAIL_INFOS = METRIC_COUNT,
+	TAIL_NAMES,
+	TAIL_FACTS,
+	TAIL_END,
+};
+
+struct metrics_page {
 	struct writer w;
 	struct metrics *m;
-	const struct metrics_process *process;
+	struct metrics_process process;
+	struct metrics_self self;
 	enum metrics_format format;
-	char *joined; /* room for a series' labels, the service's included */
+	unsigned part;			  /* the next one: enum metric, then enum tail */
+	const struct metric_series *next; /* of the metric, when it has been begun */
+	char joined[];			  /* room for a series' labels, the service's included */
 };
 
 static bool ends_in(struct span s, struct span end)
@@ -29,7 +39,7 @@ static bool ends_in(struct span s, struct span end)
 }
 
 /* OpenMetrics calls a family by what its samples' names have before their suffix. */
-static void out_header(struct page *p, const char *name, const char *type, const char *help)
+static void out_header(struct metrics_page *p, const char *name, const char *type, const char *help)
 {
 	struct span family = span_str(name);
 
@@ -51,8 +61,8 @@ static void out_header(struct page *p, const char *name, const char *type, const
 }
 
 /* name_suffix{labels,le="le"} and a blank. @suffix, @labels may be ""; @le NULL: none. */
-static void out_sample(struct page *p, const char *name, const char *suffix, struct span labels,
-		       const char *le)
+static void out_sample(struct metrics_page *p, const char *name, const char *suffix,
+		       struct span labels, const char *le)
 {
 	writer_str(&p->w, name);
 	writer_str(&p->w, suffix);
@@ -166,7 +176,7 @@ uint64_t metrics_dns(const struct metrics *m, enum metric metric, enum dns_quest
 	return sum;
 }
 
-static void out_hex(struct page *p, const uint8_t *bytes, size_t count)
+static void out_hex(struct metrics_page *p, const uint8_t *bytes, size_t count)
 {
 	static const char digits[] = "0123456789abcdef";
 
@@ -177,7 +187,7 @@ static void out_hex(struct page *p, const uint8_t *bytes, size_t count)
 	}
 }
 
-static void out_value(struct page *p, const struct metric_bounds *bounds, u128 value)
+static void out_value(struct metrics_page *p, const struct metric_bounds *bounds, u128 value)
 {
 	if (bounds->seconds)
 		writer_seconds(&p->w, value);
@@ -185,7 +195,8 @@ static void out_value(struct page *p, const struct metric_bounds *bounds, u128 v
 		writer_u64(&p->w, (uint64_t)value);
 }
 
-static void out_example(struct page *p, const struct metric_bounds *bounds, const struct example *x)
+static void out_example(struct metrics_page *p, const struct metric_bounds *bounds,
+			const struct example *x)
 {
 	writer_str(&p->w, " # {trace_id=\"");
 	out_hex(p, x->trace.trace_id, sizeof(x->trace.trace_id));
@@ -194,11 +205,11 @@ static void out_example(struct page *p, const struct metric_bounds *bounds, cons
 	writer_str(&p->w, "\"} ");
 	out_value(p, bounds, x->value);
 	writer_str(&p->w, " ");
-	writer_seconds(&p->w, x->at + p->process->clock_offset);
+	writer_seconds(&p->w, x->at + p->process.clock_offset);
 }
 
-static void out_histogram(struct page *p, const struct metric_info *info, struct span labels,
-			  const struct total *t)
+static void out_histogram(struct metrics_page *p, const struct metric_info *info,
+			  struct span labels, const struct total *t)
 {
 	uint64_t count = 0;
 
@@ -220,7 +231,7 @@ static void out_histogram(struct page *p, const struct metric_info *info, struct
 }
 
 /* The service's labels and @own; valid until the next call. */
-static struct span join(struct page *p, const struct metric_labels *own)
+static struct span join(struct metrics_page *p, const struct metric_labels *own)
 {
 	size_t base = strlen(p->m->base_labels);
 	char *at = p->joined;
@@ -234,35 +245,45 @@ static struct span join(struct page *p, const struct metric_labels *own)
 	return SPAN(p->joined, (size_t)(at - p->joined));
 }
 
-static void out_metric(struct page *p, enum metric metric)
+static void out_series(struct metrics_page *p, const struct metric_series *x)
+{
+	const struct metric_info *info = &metric_infos[x->key.metric];
+	struct metric_labels own;
+	struct span labels;
+	struct total t;
+
+	metric_labels_of(p->m, &x->key, &own);
+	labels = join(p, &own);
+	total_of(x, &t, p->format == METRICS_OPENMETRICS);
+	if (info->type == METRIC_HISTOGRAM) {
+		out_histogram(p, info, labels, &t);
+		return;
+	}
+	out_sample(p, info->name, "", labels, NULL);
+	if (info->type == METRIC_GAUGE && (int64_t)t.value < 0) {
+		writer_str(&p->w, "-");
+		t.value = -t.value;
+	}
+	writer_u64(&p->w, t.value);
+	writer_str(&p->w, "\n");
+}
+
+/* The next series of a metric. False: there is none any more. */
+static bool out_metric(struct metrics_page *p, enum metric metric)
 {
 	static const char *const types[] = { "counter", "gauge", "histogram" };
 	const struct metric_info *info = &metric_infos[metric];
-	const struct metric_series *x =
-		atomic_load_explicit(&p->m->first[metric], memory_order_acquire);
-	struct metric_labels own;
-	struct total t;
+	const struct metric_series *x = p->next;
 
-	if (x)
+	if (!x) {
+		x = atomic_load_explicit(&p->m->first[metric], memory_order_acquire);
+		if (!x)
+			return false;
 		out_header(p, info->name, types[info->type], info->help);
-	for (; x && p->w.rc == 0; x = atomic_load_explicit(&x->next, memory_order_acquire)) {
-		struct span labels;
-
-		metric_labels_of(p->m, &x->key, &own);
-		labels = join(p, &own);
-		total_of(x, &t, p->format == METRICS_OPENMETRICS);
-		if (info->type == METRIC_HISTOGRAM) {
-			out_histogram(p, info, labels, &t);
-			continue;
-		}
-		out_sample(p, info->name, "", labels, NULL);
-		if (info->type == METRIC_GAUGE && (int64_t)t.value < 0) {
-			writer_str(&p->w, "-");
-			t.value = -t.value;
-		}
-		writer_u64(&p->w, t.value);
-		writer_str(&p->w, "\n");
 	}
+	out_series(p, x);
+	p->next = atomic_load_explicit(&x->next, memory_order_acquire);
+	return p->next;
 }
 
 /* One series that is not in the registry. */
@@ -272,9 +293,9 @@ struct fact {
 	bool ns; /* nanoseconds, printed as seconds */
 };
 
-static void out_rests(struct page *p)
+static void out_rests(struct metrics_page *p)
 {
-	const uint64_t *rests = p->process->rests;
+	const uint64_t *rests = p->process.rests;
 	struct metric_labels own;
 
 	out_header(p, "sluice_heartbeats_withheld_total", "counter",
@@ -288,15 +309,13 @@ static void out_rests(struct page *p)
 	}
 }
 
-static void out_facts(struct page *p)
+static void out_facts(struct metrics_page *p)
 {
-	const struct metrics_process *process = p->process;
+	const struct metrics_process *process = &p->process;
 	struct metrics *m = p->m;
 	struct metric_labels none = { .len = 0 };
 	struct span base;
-	struct metrics_self self;
-
-	metrics_self_read(&self);
+	const struct metrics_self *self = &p->self;
 	const struct fact facts[] = {
 		{ "sluice_worker_restarts_total", "counter", "Workers started after one that died.",
 		  process->worker_restarts, false },
@@ -324,12 +343,12 @@ static void out_facts(struct page *p)
 		{ "sluice_samples_used", "gauge", "Lines of series that there are.",
 		  atomic_load_explicit(&m->samples, memory_order_relaxed), false },
 		{ "process_cpu_seconds_total", "counter", "User and system time of the worker.",
-		  self.cpu_ns, true },
+		  self->cpu_ns, true },
 		{ "process_resident_memory_bytes", "gauge",
-		  "Memory of the worker that is resident.", self.resident_bytes, false },
+		  "Memory of the worker that is resident.", self->resident_bytes, false },
 		{ "process_open_fds", "gauge", "Descriptors that the worker has open.",
-		  self.open_fds, false },
-		{ "process_max_fds", "gauge", "Descriptors that it may have open.", self.max_fds,
+		  self->open_fds, false },
+		{ "process_max_fds", "gauge", "Descriptors that it may have open.", self->max_fds,
 		  false },
 		{ "process_start_time_seconds", "gauge",
 		  "When the worker started, in seconds since 1970.", process->start_time_ns, true },
@@ -355,7 +374,7 @@ static void out_facts(struct page *p)
 }
 
 /* How near the bounds on names are. */
-static void out_names(struct page *p, bool limit)
+static void out_names(struct metrics_page *p, bool limit)
 {
 	struct metrics *m = p->m;
 	const char *name = limit ? "sluice_names_limit" : "sluice_names_used";
@@ -374,7 +393,7 @@ static void out_names(struct page *p, bool limit)
 	}
 }
 
-static void out_infos(struct page *p)
+static void out_infos(struct metrics_page *p)
 {
 	struct metrics *m = p->m;
 	struct metric_labels own = { .len = 0 };
@@ -400,30 +419,72 @@ static void out_infos(struct page *p)
 	}
 }
 
-int metrics_text(struct metrics *m, const struct metrics_process *process,
-		 enum metrics_format format, int (*write)(void *to, struct span piece), void *to)
+struct metrics_page *metrics_page_new(struct metrics *m, const struct metrics_process *process,
+				      enum metrics_format format)
 {
-	_cleanup_free_ char *joined = malloc(strlen(m->base_labels) + 1 + METRIC_LABELS_TEXT);
-	_cleanup_free_ struct page *p = malloc(sizeof(*p));
+	struct metrics_page *p =
+		malloc(sizeof(*p) + strlen(m->base_labels) + 1 + METRIC_LABELS_TEXT);
 
-	if (!joined || !p)
-		return err_set(NULL, -ENOMEM, "out of memory for metrics");
-	p->w.write = write;
-	p->w.to = to;
+	if (!p)
+		return NULL;
 	p->w.rc = 0;
 	p->w.len = 0;
 	p->m = m;
-	p->process = process;
+	p->process = *process;
+	/* Now, not when its turn comes: the caller has a descriptor for it. */
+	metrics_self_read(&p->self);
 	p->format = format;
-	p->joined = joined;
-	for (int metric = 0; metric < METRIC_COUNT; metric++)
-		out_metric(p, (enum metric)metric);
-	out_infos(p);
-	out_names(p, true);
-	out_names(p, false);
-	out_facts(p);
-	if (format == METRICS_OPENMETRICS)
-		writer_str(&p->w, "# EOF\n");
+	p->part = 0;
+	p->next = NULL;
+	return p;
+}
+
+/* What follows the metrics of the table. */
+static void out_tail(struct metrics_page *p, enum tail tail)
+{
+	switch (tail) {
+	case TAIL_INFOS:
+		out_infos(p);
+		break;
+	case TAIL_NAMES:
+		out_names(p, true);
+		out_names(p, false);
+		break;
+	case TAIL_FACTS:
+		out_facts(p);
+		if (p->format == METRICS_OPENMETRICS)
+			writer_str(&p->w, "# EOF\n");
+		break;
+	case TAIL_END:
+		break;
+	}
+}
+
+int metrics_page_next(struct metrics_page *p, int (*write)(void *to, struct span piece), void *to)
+{
+	p->w.write = write;
+	p->w.to = to;
+	while (p->part < TAIL_END && p->w.rc == 0 && p->w.len < WRITER_SIZE - 4096u) {
+		if (p->part >= TAIL_INFOS)
+			out_tail(p, (enum tail)p->part);
+		else if (out_metric(p, (enum metric)p->part))
+			continue;
+		p->part++;
+	}
 	writer_flush(&p->w);
-	return p->w.rc;
+	return p->w.rc < 0 ? p->w.rc : p->part < TAIL_END;
+}
+
+int metrics_text(struct metrics *m, const struct metrics_process *process,
+		 enum metrics_format format, int (*write)(void *to, struct span piece), void *to)
+{
+	_cleanup_free_ struct metrics_page *p = metrics_page_new(m, process, format);
+	int rc;
+
+	if (!p)
+		return err_set(NULL, -ENOMEM, "out of memory for metrics");
+	do {
+		rc = metrics_page_next(p, write, to);
+	} while (rc > 0);
+	return rc;
 }

@@ -93,11 +93,31 @@ static void test_failure_is_told(void **state)
 	gzip_free(g);
 }
 
+/* A sink that has moved: the rest goes to where it is now. */
+static void test_redirect(void **state)
+{
+	struct text first = { NULL, 0 }, second = { NULL, 0 };
+	struct gzip *g = gzip_new(add, &first);
+
+	(void)state;
+	assert_non_null(g);
+	assert_int_equal(gzip_write(g, SPAN_LIT("abc")), 0);
+	second = first;
+	first.bytes = NULL;
+	gzip_redirect(g, &second);
+	assert_int_equal(gzip_finish(g), 0);
+	gzip_free(g);
+	assert_null(first.bytes);
+	inflate_is(&second, "abc", 3);
+	free(second.bytes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_failure_is_told),
+		cmocka_unit_test(test_redirect),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

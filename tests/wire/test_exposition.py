@@ -134,7 +134,7 @@ def test_gzip(side, proxy, nginx, path):
     assert "Content-Encoding" not in fields
     fields, packed = page(proxy, {"Accept-Encoding": "gzip;q=0.5, br"}, path)
     assert fields["Content-Encoding"] == "gzip" and len(packed) < len(plain) / 3
-    assert int(fields["Content-Length"]) == len(packed)
+    assert ("Content-Length" in fields) == (path != "/metrics"), "streamed"
     moving = re.compile(rb"^.*(process_|sluice_loop|connections_used|_server_).*$", re.M)
     assert moving.sub(b"", gzip.decompress(packed)) == moving.sub(b"", plain)
     fields, body = page(proxy, {"Accept-Encoding": "gzip;q=0, identity"}, path)
