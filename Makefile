@@ -43,8 +43,8 @@ sluice := backend backend_iptc backend_nft command_explain command_inject comman
 	privs_calls readback rtnl ruleset sock_destroy stage status status_print tproxy_route \
 	verify_net verify_pick verify_run watch xt_lock xtable yaml_edit
 proxy := dns_message names resolver resolver_cache resolver_channel \
-	dial forward forward_answer forward_body forward_head forward_http1 forward_io forward_rules \
-	local_addr \
+	dial forward forward_answer forward_body forward_frames forward_head forward_http1 \
+	forward_http2 forward_io forward_rules local_addr \
 	access_log access_log_text admin admin_config \
 	admin_endpoints admin_flows admin_http admin_metrics admin_request \
 	envoy_stats envoy_stats_text \
@@ -63,7 +63,7 @@ unit-proxy := test_dns_message test_names test_resolver test_resolver_cache \
 	test_grpc test_gzip test_hpack test_http1 test_http1_parse test_http2 test_metrics \
 	test_metrics_text test_negotiate test_quota test_routes test_sandbox test_sniff \
 	test_tls_hello test_trace test_upstream
-fuzz := fuzz_dns fuzz_forward \
+fuzz := fuzz_dns fuzz_forward fuzz_forward_http2 \
 	fuzz_admin fuzz_hpack fuzz_http1 fuzz_http2 fuzz_inject fuzz_observer fuzz_parse fuzz_tls_hello
 
 # ---- Libraries: found once, installed by scripts/deps where they are missing ----

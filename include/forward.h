@@ -49,14 +49,15 @@ struct forward {
 	bool redirected;  /* `original` is where the client was going */
 	bool fresh;	  /* none of its bytes was made sense of yet */
 	/* Of the exchange: */
-	bool reused;	     /* the server has answered before */
-	bool request_whole;  /* all of it was sent, or cannot be */
-	bool begun;	     /* some of the answer was passed on */
-	bool in_content;     /* of the answer: its head was read */
-	bool response_whole; /* all of it was passed on */
-	bool upgraded;	     /* with 101 */
-	bool last;	     /* nothing follows the answer */
-	uint16_t port;	     /* of the server */
+	bool reused;		     /* the server has answered before */
+	bool request_whole;	     /* all of it was sent, or cannot be */
+	bool begun;		     /* some of the answer was passed on */
+	bool in_content;	     /* of the answer: its head was read */
+	bool response_whole;	     /* all of it was passed on */
+	bool upgraded;		     /* with 101 */
+	bool last;		     /* nothing follows the answer */
+	uint16_t port;		     /* of the server */
+	struct forward_http2 *http2; /* owned; NULL: it speaks HTTP/1 */
 	struct forward_request request;
 	struct forward_body up, down;
 	struct forward_bytes in;  /* from the client, not taken yet */
@@ -131,6 +132,9 @@ void forward_drop_server(struct forward *x, enum outcome outcome);
 /* The flow is an ordinary one from here on: what the client has sent already goes first. */
 void forward_become_relay(struct forward *x);
 
+/* Connects to what the request in hand is for. */
+void forward_dial(struct forward *x, struct span host, uint16_t port);
+
 /* Takes the next request as far as there is one, and watches what is to be watched. */
 void forward_go_on(struct forward *x);
 
@@ -138,6 +142,18 @@ void forward_go_on(struct forward *x);
 void forward_exchange_begin(struct forward *x);
 void forward_exchange_client(struct forward *x);
 void forward_exchange_server(struct forward *x);
+
+/* forward_frames.c: bytes of a client that speaks HTTP/2; its server is there, or has something. */
+void forward_frames_take(struct forward *x, struct span bytes);
+void forward_frames_connected(struct forward *x);
+void forward_frames_client(struct forward *x);
+void forward_frames_server(struct forward *x);
+
+/* An answer of our own to its first request; nothing of it follows. */
+void forward_frames_answer(struct forward *x, uint16_t status, enum outcome outcome);
+
+/* Passes the client's FIN on when it is time. */
+void forward_frames_end(struct forward *x);
 
 /* The server takes no more of the request. */
 void forward_give_up_request(struct forward *x);

@@ -2,6 +2,7 @@
 /* The forward proxy: from a connection to its requests and their end. See forward.h. */
 #include "forward.h"
 
+#include "forward_http2.h"
 #include "log.h"
 #include "thread.h"
 
@@ -150,6 +151,8 @@ void forward_fini(struct flow *f)
 	set_deadline(x, 0);
 	forward_forget(x, &x->in, x->in.len);
 	forward_forget(x, &x->out, x->out.len);
+	forward_http2_free(x->http2);
+	x->http2 = NULL;
 }
 
 /* ---- Becoming an ordinary flow ---- */
@@ -234,8 +237,9 @@ static void dialed(struct dial *d, enum dial_end end, int fd)
 	set_deadline(x, 0);
 	if (end != DIAL_CONNECTED) {
 		/* The request is one that is seen to fail, too. */
-		observer_data(&f->observer, WAY_TO_SERVER, SPAN(x->in.data, x->request.length),
-			      f->thread->now);
+		if (!x->http2)
+			observer_data(&f->observer, WAY_TO_SERVER,
+				      SPAN(x->in.data, x->request.length), f->thread->now);
 		forward_answer(x, answer_of_end[end], NULL);
 		forward_go_on(x);
 		return;
@@ -246,6 +250,11 @@ static void dialed(struct dial *d, enum dial_end end, int fd)
 	if (f->settled)
 		keepalive_start(fd, &f->pod->keepalive);
 	x->reused = false;
+	if (x->http2) {
+		forward_frames_connected(x);
+		forward_go_on(x);
+		return;
+	}
 	if (x->request.connect) {
 		open_tunnel(x);
 		return;
@@ -254,27 +263,25 @@ static void dialed(struct dial *d, enum dial_end end, int fd)
 	forward_go_on(x);
 }
 
-/* The request in hand is for another host than the one before, or for the first. */
-static void dial(struct forward *x)
+void forward_dial(struct forward *x, struct span host, uint16_t port)
 {
 	struct flow *f = &x->flow;
 	const struct addr unknown = { .family = ADDR_V4 };
 	struct addr literal = unknown;
-	struct span host = x->request.host;
 
 	forward_drop_server(x, OUTCOME_CLOSED);
 	memcpy(x->host, host.ptr, host.len);
 	x->host[host.len] = '\0';
-	x->port = x->request.port;
+	x->port = port;
 	if (addr_parse(host, &literal, NULL) < 0)
 		literal = unknown;
-	flow_observe(f, DIRECTION_OUTBOUND, &literal, x->port);
+	flow_observe(f, DIRECTION_OUTBOUND, &literal, port);
 	record_named(&f->record, host);
 	x->state = FORWARD_DIALING;
 	x->dial.thread = f->thread;
 	x->dial.done = dialed;
 	x->dial.unjudged = x->redirected ? &x->original : NULL;
-	dial_start(&x->dial, host, x->port);
+	dial_start(&x->dial, span_str(x->host), port);
 	if (x->state == FORWARD_DIALING && f->state == FLOW_FORWARD && x->dial.next_at)
 		set_deadline(x, x->dial.next_at);
 }
@@ -286,6 +293,17 @@ static bool is_same_server(struct forward *x)
 	       span_eq_nocase(span_str(x->host), x->request.host);
 }
 
+/* The client speaks HTTP/2 from the beginning. */
+static void begin_frames(struct forward *x)
+{
+	struct forward_bytes in = x->in;
+
+	x->fresh = false;
+	x->in = (struct forward_bytes){ 0 };
+	forward_frames_take(x, SPAN(in.data, in.len));
+	forward_forget(x, &in, in.len);
+}
+
 /* Takes up the next request. False: there is nothing more to do now. */
 static bool take_request(struct forward *x)
 {
@@ -293,6 +311,11 @@ static bool take_request(struct forward *x)
 	enum forward_reading reading;
 	const char *why;
 
+	if (x->fresh && forward_http2_begins(in)) {
+		if (in.len >= sizeof(FORWARD_PREFACE) - 1)
+			begin_frames(x);
+		return false;
+	}
 	if (x->fresh && x->redirected && forward_head_is_foreign(in)) {
 		pass_through(x);
 		return false;
@@ -306,7 +329,7 @@ static bool take_request(struct forward *x)
 		if (is_same_server(x))
 			forward_exchange_begin(x);
 		else
-			dial(x);
+			forward_dial(x, x->request.host, x->request.port);
 		return x->flow.state == FLOW_FORWARD;
 	}
 	log_debug("the forward proxy refuses a request: %s", why ? why : "too large");
@@ -326,7 +349,8 @@ static uint32_t client_events(struct forward *x)
 	bool reads = !client->eof && !client->backlog;
 
 	if (x->state == FORWARD_DIALING ||
-	    (x->state == FORWARD_EXCHANGE && (x->request_whole || server_of(x)->backlog)))
+	    (x->state == FORWARD_EXCHANGE && (x->request_whole || server_of(x)->backlog)) ||
+	    (x->state == FORWARD_FRAMES && server_of(x)->backlog))
 		reads = false;
 	return events | (reads ? EPOLLIN | EPOLLRDHUP : 0);
 }
@@ -358,6 +382,8 @@ void forward_go_on(struct forward *x)
 {
 	if (x->flow.state == FLOW_FORWARD && x->state == FORWARD_EXCHANGE)
 		forward_exchange_end(x);
+	if (x->flow.state == FLOW_FORWARD && x->state == FORWARD_FRAMES)
+		forward_frames_end(x);
 	while (x->flow.state == FLOW_FORWARD && x->state == FORWARD_AWAITING && x->in.len &&
 	       !client_of(x)->backlog && take_request(x))
 		;
@@ -382,6 +408,8 @@ static void read_head(struct forward *x)
 		flow_reset(f, OUTCOME_RESET_BY_CLIENT);
 	else if (n == 0)
 		client_of(x)->eof = true;
+	else if (x->http2)
+		forward_frames_take(x, SPAN(f->thread->buffer, (size_t)n));
 	else if (!forward_keep(x, &x->in, SPAN(f->thread->buffer, (size_t)n)))
 		flow_reset(f, OUTCOME_LIMIT);
 	else
@@ -421,6 +449,8 @@ static void client_ready(struct forward *x, uint32_t events)
 		read_head(x);
 	} else if (x->state == FORWARD_EXCHANGE) {
 		forward_exchange_client(x);
+	} else if (x->state == FORWARD_FRAMES) {
+		forward_frames_client(x);
 	} else if (x->state == FORWARD_LEAVING) {
 		read_rest(x);
 	}
@@ -447,6 +477,8 @@ static void server_ready(struct forward *x, uint32_t events)
 		idle_server(x);
 	else if (x->state == FORWARD_EXCHANGE && !client_of(x)->backlog)
 		forward_exchange_server(x);
+	else if (x->state == FORWARD_FRAMES && !client_of(x)->backlog)
+		forward_frames_server(x);
 }
 
 static void forward_ready(struct loop_source *source, uint32_t events)

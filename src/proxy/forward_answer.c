@@ -55,6 +55,10 @@ void forward_answer(struct forward *x, enum forward_answer answer, const char *w
 	int body_len, len;
 	int rc;
 
+	if (x->http2) {
+		forward_frames_answer(x, a->status, (enum outcome)a->outcome);
+		return;
+	}
 	body_len = snprintf(body, sizeof(body), "sluice-proxy: %s\n", why ? why : a->text);
 	len = snprintf(text, sizeof(text),
 		       "HTTP/1.1 %u %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n"

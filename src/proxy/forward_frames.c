@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* A forward proxy's client that speaks HTTP/2: what forward_http2.h makes of it, and the sockets.
+ */
+#include "forward.h"
+
+#include "forward_http2.h"
+#include "thread.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+/* Reads before another source gets its turn. */
+#define READS_PER_TURN 4
+
+static struct span take(struct forward_output *o)
+{
+	struct span bytes = SPAN(o->data, o->len);
+
+	o->len = 0;
+	return bytes;
+}
+
+/* Sends what is put out. False: the flow is over. */
+static bool send_out(struct forward *x)
+{
+	struct flow *f = &x->flow;
+	struct span to_client = take(forward_http2_to_client(x->http2));
+	int rc;
+
+	/* Until there is a server nobody counts. */
+	if (x->state == FORWARD_FRAMES)
+		rc = forward_pass(x, FLOW_CLIENT, to_client);
+	else
+		rc = forward_send(f, &f->legs[FLOW_CLIENT], to_client);
+	if (rc < 0) {
+		flow_reset(f, OUTCOME_RESET_BY_CLIENT);
+		return false;
+	}
+	if (x->state == FORWARD_FRAMES &&
+	    forward_pass(x, FLOW_SERVER, take(forward_http2_to_server(x->http2))) < 0)
+		x->request_whole = true; /* reading says what became of the server */
+	return true;
+}
+
+void forward_frames_take(struct forward *x, struct span bytes)
+{
+	enum forward_http2_result rc;
+	struct span host;
+	uint16_t port;
+
+	if (!x->http2)
+		x->http2 = forward_http2_new();
+	rc = x->http2 ? forward_http2_client(x->http2, bytes) : FORWARD_HTTP2_NOMEM;
+	if (rc == FORWARD_HTTP2_NOMEM) {
+		flow_reset(&x->flow, OUTCOME_LIMIT);
+		return;
+	}
+	if (!send_out(x))
+		return;
+	if (rc == FORWARD_HTTP2_BAD)
+		forward_leave(x);
+	else if (x->state == FORWARD_AWAITING && forward_http2_route(x->http2, &host, &port) &&
+		 port)
+		forward_dial(x, host, port);
+	else if (x->state == FORWARD_AWAITING && forward_http2_route(x->http2, &host, &port))
+		forward_answer(x, FORWARD_ANSWER_BAD_REQUEST, NULL);
+}
+
+void forward_frames_answer(struct forward *x, uint16_t status, enum outcome outcome)
+{
+	struct flow *f = &x->flow;
+	struct span to_server = take(forward_http2_to_server(x->http2)), to_client;
+
+	forward_http2_answer(x->http2, status);
+	to_client = take(forward_http2_to_client(x->http2));
+	if (f->record.recorder) {
+		observer_data(&f->observer, WAY_TO_SERVER, to_server, f->thread->now);
+		observer_data(&f->observer, WAY_TO_CLIENT, to_client, f->thread->now);
+	}
+	forward_drop_server(x, outcome);
+	if (forward_send(f, &f->legs[FLOW_CLIENT], to_client) < 0)
+		flow_reset(f, OUTCOME_RESET_BY_CLIENT);
+	else
+		forward_leave(x);
+}
+
+void forward_frames_connected(struct forward *x)
+{
+	x->state = FORWARD_FRAMES;
+	x->request_whole = false;
+	send_out(x);
+}
+
+void forward_frames_client(struct forward *x)
+{
+	struct flow *f = &x->flow;
+	struct leg *client = &f->legs[FLOW_CLIENT];
+
+	for (unsigned turn = 0; turn < READS_PER_TURN && f->state == FLOW_FORWARD &&
+				x->state == FORWARD_FRAMES && !f->legs[FLOW_SERVER].backlog;
+	     turn++) {
+		ssize_t n =
+			recv(client->source.fd, f->thread->buffer, thread_read_max(f->thread), 0);
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n < 0) {
+			flow_reset(f, OUTCOME_RESET_BY_CLIENT);
+			return;
+		}
+		if (n == 0) {
+			client->eof = true;
+			observer_end(&f->observer, WAY_TO_SERVER, OBSERVER_FIN, f->thread->now);
+			return;
+		}
+		forward_frames_take(x, SPAN(f->thread->buffer, (size_t)n));
+	}
+}
+
+void forward_frames_server(struct forward *x)
+{
+	struct flow *f = &x->flow;
+
+	for (unsigned turn = 0; turn < READS_PER_TURN && !f->legs[FLOW_CLIENT].backlog; turn++) {
+		ssize_t n = recv(f->legs[FLOW_SERVER].source.fd, f->thread->buffer,
+				 thread_read_max(f->thread), 0);
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n < 0) {
+			flow_reset(f,
+				   errno == ETIMEDOUT ? OUTCOME_TIMEOUT : OUTCOME_RESET_BY_SERVER);
+			return;
+		}
+		if (n == 0) {
+			observer_end(&f->observer, WAY_TO_CLIENT, OBSERVER_FIN, f->thread->now);
+			forward_leave(x);
+			return;
+		}
+		if (forward_http2_server(x->http2, SPAN(f->thread->buffer, (size_t)n)) ==
+		    FORWARD_HTTP2_NOMEM) {
+			flow_reset(f, OUTCOME_LIMIT);
+			return;
+		}
+		if (!send_out(x))
+			return;
+	}
+}
+
+void forward_frames_end(struct forward *x)
+{
+	struct leg *client = &x->flow.legs[FLOW_CLIENT], *server = &x->flow.legs[FLOW_SERVER];
+
+	/* The client's FIN, once all before it has been taken. */
+	if (!client->eof || server->backlog || server->fin_sent)
+		return;
+	shutdown(server->source.fd, SHUT_WR);
+	server->fin_sent = true;
+}

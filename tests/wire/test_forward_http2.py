@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""HTTP/2 with prior knowledge through the forward proxy: one server, by the first :authority."""
+import subprocess
+import sys
+from pathlib import Path
+
+import h2.config
+import h2.connection
+import h2.events
+import pytest
+
+from lib.proc import Process, child_setup, wait_until
+from lib.sluice import sluice
+from lib.world import OUTSIDE, OUTSIDE_NEAR
+
+from wire.conftest import PATIENT
+from wire.test_forward import authority, connect, curl
+
+PORT = 8080
+PEER = Path(__file__).parent.parent / "lib" / "grpc_peer.py"
+CALLS = Path(__file__).parent.parent / "lib" / "grpc_by_authority.py"
+
+
+@pytest.fixture
+def proxy(start_proxy):
+    return start_proxy()
+
+
+@pytest.fixture
+def nghttpd(world, tmp_path):
+    """Starts nghttpd in the client's namespace: its files have 1 MiB and 5 bytes."""
+    def start(port=PORT):
+        (tmp_path / "large").write_bytes(bytes(range(256)) * 4096)
+        (tmp_path / "small").write_bytes(b"hello")
+        p = world.keep(Process(["nghttpd", "--no-tls", "-v", "-a", "::", "-d", str(tmp_path),
+                                str(port)], netns=world.client), "end")
+        p4 = world.keep(Process(["nghttpd", "--no-tls", "-v", "-a", "0.0.0.0", "-d",
+                                 str(tmp_path), str(port)], netns=world.client), "end")
+
+        def listens():
+            with world.client.socket(4) as s4, world.client.socket(6) as s6:
+                return not (s4.connect_ex(("127.0.0.1", port)) or s6.connect_ex(("::1", port)))
+
+        wait_until(listens, "nghttpd to listen")
+        return p, p4
+    return start
+
+
+class Client:
+    """python3-h2 on one connection; requests of any :authority."""
+
+    def __init__(self, s):
+        self.socket = s
+        self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(
+            validate_outbound_headers=False, normalize_outbound_headers=False))
+        self.rest = b""
+        self.h2.initiate_connection()
+        self.answers, self.resets, self.goaway = {}, {}, None
+        self.closed = False
+        self.flush()
+
+    def flush(self):
+        self.socket.sendall(self.h2.data_to_send())
+
+    def request(self, host, path="/small", method="GET", end=True, headers=()):
+        stream = self.h2.get_next_available_stream_id()
+        self.h2.send_headers(stream, [(":method", method), (":scheme", "http"),
+                                      (":authority", host), (":path", path), *headers],
+                             end_stream=end)
+        self.flush()
+        return stream
+
+    def without_goaway(self, data):
+        """h2 takes a GOAWAY for the end of everything; streams before it go on."""
+        self.rest += data
+        passed = b""
+        while len(self.rest) >= 9 and len(self.rest) >= 9 + int.from_bytes(self.rest[:3], "big"):
+            end = 9 + int.from_bytes(self.rest[:3], "big")
+            frame, self.rest = self.rest[:end], self.rest[end:]
+            if frame[3] == 7:
+                self.goaway = (int.from_bytes(frame[13:17], "big"), int.from_bytes(frame[9:13], "big"))
+            else:
+                passed += frame
+        return passed
+
+    def step(self):
+        data = self.socket.recv(65536)
+        if not data:
+            self.closed = True
+            return
+        for e in self.h2.receive_data(self.without_goaway(data)):
+            if isinstance(e, h2.events.ResponseReceived):
+                self.answers[e.stream_id] = [dict(e.headers)[b":status"].decode(), b"", False]
+            elif isinstance(e, h2.events.DataReceived):
+                self.answers[e.stream_id][1] += e.data
+                self.h2.acknowledge_received_data(e.flow_controlled_length, e.stream_id)
+            elif isinstance(e, h2.events.StreamEnded):
+                self.answers[e.stream_id][2] = True
+            elif isinstance(e, h2.events.StreamReset):
+                self.resets[e.stream_id] = int(e.error_code)
+        self.flush()
+
+    def until(self, condition):
+        while not condition():
+            assert not self.closed, (self.answers, self.resets, self.goaway)
+            self.step()
+
+    def answer(self, stream):
+        self.until(lambda: self.answers.get(stream, [0, 0, 0])[2])
+        return self.answers[stream][:2]
+
+
+def test_curl(world, proxy, nghttpd, family):
+    nghttpd()
+    url = f"http://{authority(family)}/small"
+    through = ("--http2-prior-knowledge", "--connect-to", "::127.0.0.1:9001")
+    for _ in range(2):
+        assert curl(world, *through, url).stdout == "hello"
+    m = proxy.settled("outbound", 2)
+    assert m.by("http_client_request_duration_seconds_count", "network_protocol_version") == {
+        "2": 2}
+    assert m.by("sluice_connections_closed_total", "server_address") == {OUTSIDE[family]: 2}
+    assert m.by("sluice_connections_closed_total", "protocol") == {"http2": 2}
+
+
+def test_h2load(world, proxy, nghttpd):
+    """Many streams over several connections, counted exactly."""
+    nghttpd()
+    done = subprocess.run(
+        ["h2load", "-n", "2000", "-c", "10", "-m", "20", "--connect-to=127.0.0.1:9001",
+         f"http://{authority(4)}/small"], capture_output=True, text=True, timeout=60, check=True,
+        preexec_fn=child_setup(world.pod, uid=1000))
+    assert "2000 succeeded, 0 failed" in done.stdout, done.stdout
+    m = proxy.settled("outbound", 10)
+    assert m.sum("http_client_request_duration_seconds_count",
+                 http_response_status_code="200") == 2000
+
+
+def test_large_answers_at_once(world, proxy, nghttpd):
+    nghttpd()
+    c = Client(connect(world))
+    streams = [c.request(authority(4), "/large") for _ in range(5)]
+    for stream in streams:
+        assert c.answer(stream) == ["200", bytes(range(256)) * 4096]
+
+
+def test_another_host_is_left_to_another_connection(world, proxy, nghttpd):
+    """GOAWAY without it; what was begun goes on to its end, large as it is."""
+    servers = nghttpd()
+    other = authority(4, where=OUTSIDE_NEAR)
+    c = Client(connect(world))
+    first = c.request(authority(4), "/large")
+    c.until(lambda: first in c.answers)
+    foreign = c.request(other, "/secret")
+    c.until(lambda: c.goaway)
+    assert c.goaway == (0, first)
+    assert c.answer(first) == ["200", bytes(range(256)) * 4096]
+    assert foreign not in c.answers
+    assert not any("secret" in line for s in servers for line in s.lines)
+    again = Client(connect(world))
+    assert again.answer(again.request(other)) == ["200", b"hello"]
+    again.socket.close()
+    c.socket.close()
+    m = proxy.settled("outbound", 2)
+    assert m.sum("http_client_request_duration_seconds_count") == 2
+
+
+def test_the_same_host_in_another_spelling(world, proxy, nghttpd):
+    nghttpd(80)
+    c = Client(connect(world))
+    for host in (OUTSIDE[4], f"{OUTSIDE[4]}:80", f"{OUTSIDE[4]}:"):
+        assert c.answer(c.request(host)) == ["200", b"hello"]
+    assert c.goaway is None
+
+
+def test_content_for_a_host_that_is_left_out(world, proxy, nghttpd):
+    """It is dropped, and the connection's window does not shrink."""
+    nghttpd()
+    c = Client(connect(world))
+    first = c.request(authority(4), method="POST", end=False)
+    foreign = c.request(authority(4, where=OUTSIDE_NEAR), method="POST", end=False)
+    c.h2.send_data(foreign, b"x" * 10000)
+    c.flush()
+    c.until(lambda: c.goaway and c.h2.outbound_flow_control_window >= 65535)
+    c.h2.send_data(first, b"y" * 10000)
+    c.h2.end_stream(first)
+    c.flush()
+    assert c.answer(first)[0] in ("200", "405")
+
+
+def test_trailers_behind_a_host_that_is_left_out(world, proxy, nghttpd):
+    """The server's table of headers is behind: their stream ends, and no other."""
+    nghttpd()
+    c = Client(connect(world))
+    first = c.request(authority(4), method="POST", end=False)
+    second = c.request(authority(4), "/large")
+    c.request(authority(4, where=OUTSIDE_NEAR), headers=[("x-new", "y")])
+    c.until(lambda: c.goaway)
+    c.h2.send_headers(first, [("x-trailer", "z")], end_stream=True)
+    c.flush()
+    c.until(lambda: first in c.resets)
+    assert c.resets == {first: 2}
+    assert c.answer(second)[1] == bytes(range(256)) * 4096
+
+
+@pytest.mark.parametrize("host,status", [("127.0.0.1:80", "403"), (f"{OUTSIDE[4]}:81", "502"),
+                                         ("a b", "400"), (f"{OUTSIDE[4]}:9901", "403")])
+def test_failures(world, proxy, host, status):
+    """An answer to the request, and a GOAWAY behind it."""
+    c = Client(connect(world))
+    stream = c.request(host)
+    assert c.answer(stream)[0] == status
+    c.until(lambda: c.goaway)
+    assert c.goaway == (0, stream)
+    c.until(lambda: c.closed)
+
+
+def test_connect_is_for_http1(world, proxy, nghttpd):
+    nghttpd()
+    c = Client(connect(world))
+    stream = c.h2.get_next_available_stream_id()
+    c.h2.send_headers(stream, [(":method", "CONNECT"), (":authority", authority(4))])
+    c.flush()
+    assert c.answer(stream)[0] == "400"
+
+
+@pytest.mark.parametrize("frames", [
+    b"\0\0\x01\x09\0\0\0\0\1x", b"\0\0\x01\x01\x04\0\0\0\2x", b"\0\0\x01\x01\x04\0\0\0\1\xff",
+    b"\0\0\x01\x01\x0c\0\0\0\1\x05", b"\0\0\x01\x01\0\0\0\0\1\x82\0\0\0\0\0\0\0\0\1"])
+def test_what_is_not_http2(world, proxy, frames):
+    """Frames that cannot be end the connection with a GOAWAY."""
+    s = connect(world)
+    s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0" + frames)
+    data = b""
+    while more := s.recv(1000):
+        data += more
+    assert data == b"\0\0\0\4\0\0\0\0\0" + b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\1"
+
+
+@pytest.mark.parametrize("pieces", [1, 7])
+def test_in_pieces(world, proxy, nghttpd, pieces):
+    nghttpd()
+    s = connect(world)
+    c = Client(s)
+    c.flush = lambda: [s.sendall(data[i:i + pieces]) for data in [c.h2.data_to_send()]
+                       for i in range(0, len(data), pieces)]
+    for _ in range(3):
+        assert c.answer(c.request(authority(4), headers=[("x-long", "y" * 3000)])) == [
+            "200", b"hello"]
+
+
+def test_grpc(world, proxy, family):
+    """A client that waits for the server's SETTINGS before it speaks, and streams of all kinds."""
+    server = world.keep(Process([sys.executable, str(PEER), "server", "50051"],
+                                netns=world.client), "end")
+    server.wait_line("ready")
+    client = world.keep(Process([sys.executable, str(CALLS), authority(family, 50051)],
+                                netns=world.pod, uid=1000), "end")
+    assert client.wait(60) == 0, client.output
+    assert client.lines[-1] == "OK 20"
+    m = proxy.settled("outbound", 1)
+    assert m.by("rpc_client_call_duration_seconds_count", "rpc_response_status_code") == {
+        "OK": 20}
+
+
+def test_redirected_by_authority(world, start_proxy, nghttpd, family):
+    """With --outbound-mode=host a redirected client, too, goes where its :authority says."""
+    nghttpd()
+    sluice(world.pod, "apply", PATIENT)
+    start_proxy(PATIENT, "--outbound-mode=host").wait_armed()
+    s = world.keep(world.pod.socket(family, uid=1000))
+    s.settimeout(20)
+    s.connect((OUTSIDE_NEAR[family], 99))
+    c = Client(s)
+    assert c.answer(c.request(authority(family))) == ["200", b"hello"]
