@@ -34,6 +34,9 @@ struct dial;
 /* @fd is the connected socket, the callee's, where @end is DIAL_CONNECTED. */
 typedef void dial_done(struct dial *d, enum dial_end end, int fd);
 
+/* Another attempt is due at @d->next_at: dial_tick() is to be called then. */
+typedef void dial_timer(struct dial *d);
+
 struct dial_attempt {
 	struct loop_source source;
 	uint8_t index; /* in the dial's */
@@ -43,6 +46,7 @@ struct dial_attempt {
 struct dial {
 	struct thread *thread;
 	dial_done *done;
+	dial_timer *timer;
 	struct resolver_request request;
 	const union sockaddr_any *unjudged; /* where the client itself was going; NULL: nowhere */
 	uint64_t began;			    /* ns, when there were addresses */
@@ -57,8 +61,8 @@ struct dial {
 };
 
 /*
- * Begins; @d->thread, ->done and ->unjudged are set. done() may be called before this returns, and
- * is called once unless dial_cancel() comes first.
+ * Begins; @d->thread, ->done, ->timer and ->unjudged are set. done() may be called before this
+ * returns, and is called once unless dial_cancel() comes first.
  */
 void dial_start(struct dial *d, struct span host, uint16_t port);
 

@@ -119,8 +119,10 @@ static void try_next(struct dial *d)
 			return;
 		}
 		if (rc == -EINPROGRESS) {
-			if (d->next < d->count)
+			if (d->next < d->count) {
 				d->next_at = loop_clock() + ATTEMPT_DELAY_NS;
+				d->timer(d);
+			}
 			return;
 		}
 		failed(d, -rc);

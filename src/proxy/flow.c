@@ -349,9 +349,12 @@ static bool forwards(struct thread *t, int fd, const union sockaddr_any *to)
 		forward_accept(t, fd, to);
 		return true;
 	}
-	if (likely(!pod_is_outbound_port(pod, sockaddr_port(to))) ||
-	    getpeername(fd, &peer.sa, &len) < 0)
+	if (likely(!pod_is_outbound_port(pod, sockaddr_port(to))))
 		return false;
+	if (getpeername(fd, &peer.sa, &len) < 0) {
+		close(fd); /* gone already */
+		return true;
+	}
 	to_addr = sockaddr_addr(to);
 	peer_addr = sockaddr_addr(&peer);
 	if (!addr_is_loopback(&to_addr) || !addr_is_loopback(&peer_addr))

@@ -69,9 +69,6 @@ static void expired(struct forward *x)
 		break;
 	case FORWARD_DIALING:
 		dial_tick(&x->dial);
-		/* Unless that has ended it, or the flow. */
-		if (x->dial.busy && x->dial.next_at)
-			set_deadline(x, x->dial.next_at);
 		break;
 	default:
 		flow_close(&x->flow);
@@ -229,6 +226,11 @@ static void open_tunnel(struct forward *x)
 		forward_become_relay(x);
 }
 
+static void dial_waits(struct dial *d)
+{
+	set_deadline(CONTAINER_OF(d, struct forward, dial), d->next_at);
+}
+
 static void dialed(struct dial *d, enum dial_end end, int fd)
 {
 	struct forward *x = CONTAINER_OF(d, struct forward, dial);
@@ -280,10 +282,9 @@ void forward_dial(struct forward *x, struct span host, uint16_t port)
 	x->state = FORWARD_DIALING;
 	x->dial.thread = f->thread;
 	x->dial.done = dialed;
+	x->dial.timer = dial_waits;
 	x->dial.unjudged = x->redirected ? &x->original : NULL;
 	dial_start(&x->dial, span_str(x->host), port);
-	if (x->state == FORWARD_DIALING && f->state == FLOW_FORWARD && x->dial.next_at)
-		set_deadline(x, x->dial.next_at);
 }
 
 /* Whether the server that is connected is the one that the request in hand is for. */

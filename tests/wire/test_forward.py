@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The forward proxy for clients that ask for it: HTTP_PROXY=http://127.0.0.1:9001, and no rules."""
 import contextlib
+import os
 import socket
 import subprocess
 import threading
@@ -8,10 +9,10 @@ import time
 
 import pytest
 
-from lib.proc import child_setup, wait_until
+from lib.proc import Process, child_setup, wait_until
 from lib.rawhttp import RawHttp
 from lib.servers import Server, read_all
-from lib.world import CLIENT, LOOPBACK, OUTSIDE, OUTSIDE_NEAR, POD
+from lib.world import LOOPBACK, OUTSIDE, OUTSIDE_NEAR, POD
 
 PORT = 8080
 
@@ -446,7 +447,6 @@ def test_tls_through_a_tunnel(world, proxy, family, tmp_path):
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
                     "-subj", "/CN=x", "-keyout", tmp_path / "key", "-out", tmp_path / "cert"],
                    check=True, capture_output=True)
-    from lib.proc import Process  # noqa: PLC0415
     flag = "-4" if family == 4 else "-6"
     server = world.keep(Process(["openssl", "s_server", flag, "-accept", "8443", "-www", "-cert",
                                  str(tmp_path / "cert"), "-key", str(tmp_path / "key")],
@@ -493,7 +493,6 @@ def test_other_machines_are_not_served(world, start_proxy, family):
 
 def test_many_connections_leave_nothing(world, proxy, nginx):
     """Descriptors and memory of the forward proxy are given back."""
-    import os  # noqa: PLC0415
     nginx(world.client)
     before = len(os.listdir(f"/proc/{proxy.worker}/fd"))
     for _ in range(3):
@@ -509,7 +508,6 @@ def test_many_connections_leave_nothing(world, proxy, nginx):
 
 
 def test_curl_is_told_of_failures(world, proxy):
-    assert CLIENT
     done = curl(world, "-x", "http://127.0.0.1:9001", "-o", "/dev/null", "-w",
                 "%{http_code} %{header_json}", f"http://{authority(4, 81)}/")
     assert done.stdout.startswith("502 ")
