@@ -91,7 +91,7 @@ bool admin_request_parse(struct span head, struct admin_request *out)
 	while (next_line(&head, &line.text) && !line.text.len)
 		;
 	line.tail = line.text;
-	if (!http1_parse_request_line(&line, &request))
+	if (!line.text.len || !http1_parse_request_line(&line, &request))
 		return false;
 	out->method = request.method;
 	out->fields = head;

@@ -74,7 +74,11 @@ static const char *not_ready(void *ctx)
 {
 	const struct worker *w = ctx;
 
-	return atomic_load(&w->shared.phase) == PHASE_SERVING ? NULL : "draining";
+	/* What was ordered counts at once, also where a new worker has yet to carry it out. */
+	return atomic_load(&w->shared.phase) == PHASE_SERVING &&
+			       atomic_load(&w->vitals->order) == ORDER_NONE
+		       ? NULL
+		       : "draining";
 }
 
 static const char *take_order(void *ctx, enum vitals_order order)

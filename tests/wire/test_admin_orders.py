@@ -82,14 +82,19 @@ def test_drain_gives_the_redirect_up_and_stays(world, armed):
     worker = armed.worker
     for _ in range(2):
         assert armed.get("/drain", method="POST", headers=MEANT)[0] == 202
+        assert armed.get("/ready")[0] == 503
     armed.wait_disarmed()
     armed.wait_line("draining: 2 connections")
     still_good([inbound, outbound])
     # What comes now goes past the proxy, and nobody listens on its ports any more.
     world.witness().listen("0.0.0.0", 80)
     assert ask(world.client, POD[4], 80)["peer"][0] == CLIENT[4]
-    with world.pod.socket() as s:
-        assert s.connect_ex(("127.0.0.1", 9212)), "a listener lives on"
+
+    def refused():
+        with world.pod.socket() as s:
+            return s.connect_ex(("127.0.0.1", 9212)) != 0
+
+    wait_until(refused, "the listeners of each thread to be closed")
     for c, s in (inbound, outbound):
         s.close()
         assert c.recv(1) == b""
