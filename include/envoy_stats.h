@@ -102,6 +102,7 @@ struct envoy_flow {
 	uint8_t direction;	      /* enum direction */
 	uint8_t cluster;	      /* enum envoy_cluster */
 	bool connected, known, http2; /* known: its protocol */
+	bool joined;		      /* its connection to the server is counted in its cluster */
 	bool server_first;	      /* the server ended before the client did */
 	bool client_ended;
 };
@@ -109,8 +110,8 @@ struct envoy_flow {
 /* A flow began. */
 void envoy_open(struct envoy_stats *s, struct envoy_flow *f, enum direction direction);
 
-/* Its destination answered after @ns. */
-void envoy_connected(struct envoy_flow *f, uint64_t ns);
+/* Its destination answered after @ns; a forward proxy's may be one after another. */
+void envoy_connected(struct envoy_stats *s, struct envoy_flow *f, uint64_t ns);
 
 /* Its protocol is known, or changed. */
 void envoy_protocol(struct envoy_stats *s, struct envoy_flow *f, enum protocol protocol);

@@ -51,10 +51,25 @@ void envoy_open(struct envoy_stats *s, struct envoy_flow *f, enum direction dire
 	down(s, f, ENVOY_DOWN_CX_TOTAL);
 }
 
-void envoy_connected(struct envoy_flow *f, uint64_t ns)
+/* The connection to the server carries requests, of the cluster of the first. */
+static void join(struct envoy_stats *s, struct envoy_flow *f)
 {
+	if (!f->connected || f->joined || f->cluster == ENVOY_CLUSTER_COUNT)
+		return;
+	f->joined = true;
+	up(s, f->cluster, f->http2 ? ENVOY_UP_CX_HTTP2 : ENVOY_UP_CX_HTTP1);
+	observe(&s->clusters[f->cluster].cx_connect, f->connect_us * UINT64_C(1000));
+}
+
+void envoy_connected(struct envoy_stats *s, struct envoy_flow *f, uint64_t ns)
+{
+	/* A forward proxy's client has asked for another host. */
+	if (f->joined)
+		up(s, f->cluster, ENVOY_UP_CX_DESTROY);
+	f->joined = false;
 	f->connected = true;
 	f->connect_us = (uint32_t)MIN(ns / 1000, (uint64_t)UINT32_MAX);
+	join(s, f);
 }
 
 /* The counters of its bytes: its cluster's, or those of what has none. */
@@ -80,12 +95,9 @@ void envoy_protocol(struct envoy_stats *s, struct envoy_flow *f, enum protocol p
 
 	if (http)
 		f->http2 = protocol != PROTOCOL_HTTP1;
-	/* The first request says which cluster its connection to the server is one of. */
-	if (http && f->cluster == ENVOY_CLUSTER_COUNT) {
+	if (http && f->cluster == ENVOY_CLUSTER_COUNT)
 		f->cluster = (uint8_t)cluster_of(f->direction, grpc);
-		up(s, f->cluster, f->http2 ? ENVOY_UP_CX_HTTP2 : ENVOY_UP_CX_HTTP1);
-		observe(&s->clusters[f->cluster].cx_connect, f->connect_us * UINT64_C(1000));
-	}
+	join(s, f);
 	f->known = true;
 	for (unsigned way = 0; way < WAY_COUNT; way++) {
 		count_bytes(s, f, way, f->bytes[way]);
@@ -114,11 +126,13 @@ void envoy_lost(struct envoy_stats *s, const struct envoy_flow *f)
 	down(s, f, ENVOY_DOWN_CX_PROTOCOL_ERROR);
 }
 
-/* A connect that failed: nobody knows for what kind of request it was. */
+/* A connect that failed: usually nobody knows yet for what kind of request it was. */
 static void connect_failed(struct envoy_stats *s, const struct envoy_flow *f, enum outcome outcome,
 			   uint64_t ns)
 {
-	enum envoy_cluster cluster = cluster_of(f->direction, false);
+	enum envoy_cluster cluster = f->cluster != ENVOY_CLUSTER_COUNT
+					     ? (enum envoy_cluster)f->cluster
+					     : cluster_of(f->direction, false);
 
 	if (outcome != OUTCOME_REFUSED && outcome != OUTCOME_UNREACHABLE &&
 	    outcome != OUTCOME_TIMEOUT)
@@ -139,7 +153,7 @@ void envoy_close(struct envoy_stats *s, struct envoy_flow *f, enum outcome outco
 		envoy_protocol(s, f, PROTOCOL_TCP);
 	down(s, f, remote ? ENVOY_DOWN_CX_DESTROY_REMOTE : ENVOY_DOWN_CX_DESTROY_LOCAL);
 	observe(&s->managers[f->direction].cx_length, ns);
-	if (f->cluster != ENVOY_CLUSTER_COUNT) {
+	if (f->joined) {
 		up(s, f->cluster, ENVOY_UP_CX_DESTROY);
 		observe(&s->clusters[f->cluster].cx_length, ns);
 	} else if (!f->connected) {

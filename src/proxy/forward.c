@@ -125,6 +125,7 @@ void forward_leave(struct forward *x)
 {
 	struct leg *client = client_of(x);
 
+	record_fin(&x->flow.record, client->eof ? WAY_TO_SERVER : WAY_TO_CLIENT);
 	forward_drop_server(x, OUTCOME_CLOSED);
 	forward_forget(x, &x->in, x->in.len);
 	x->state = FORWARD_LEAVING;

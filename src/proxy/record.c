@@ -122,7 +122,7 @@ void record_connected(struct record *r, uint64_t now)
 	r->connect_ns = MAX(now - r->opened, 1u);
 	if (r->direction == DIRECTION_INBOUND)
 		observe_connect(r, METRIC_NAME_NONE);
-	envoy_connected(&r->envoy, now - r->opened);
+	envoy_connected(r->recorder->envoy, &r->envoy, now - r->opened);
 }
 
 void record_settle(struct record *r, uint64_t now)

@@ -106,7 +106,7 @@ static void one_request(struct envoy_stats *s, enum direction direction, enum pr
 	struct envoy_flow f;
 
 	envoy_open(s, &f, direction);
-	envoy_connected(&f, MS(2));
+	envoy_connected(s, &f, MS(2));
 	envoy_bytes(s, &f, WAY_TO_SERVER, 10);
 	envoy_protocol(s, &f, protocol);
 	envoy_active(s, &f, request.grpc, 1);
@@ -299,7 +299,7 @@ static void test_connections(void **state)
 			"\"0.0.0.0_9211\"}",
 			1);
 		if (rows[i].connected)
-			envoy_connected(&f, MS(1));
+			envoy_connected(s, &f, MS(1));
 		envoy_protocol(s, &f, PROTOCOL_TCP);
 		envoy_bytes(s, &f, WAY_TO_SERVER, 7);
 		envoy_fin(&f, rows[i].server_first ? WAY_TO_CLIENT : WAY_TO_SERVER);
@@ -327,6 +327,7 @@ static void test_protocols(void **state)
 	(void)state;
 	/* An upgrade changes neither cluster nor connection. */
 	envoy_open(s, &f, DIRECTION_INBOUND);
+	envoy_connected(s, &f, MS(1));
 	envoy_protocol(s, &f, PROTOCOL_HTTP1);
 	envoy_active(s, &f, false, 1);
 	must_be(s, REST("rq_active"), 1);
@@ -348,6 +349,35 @@ static void test_protocols(void **state)
 	/* A status without a class is counted, and has none. */
 	envoy_request(s, &f, &(struct envoy_request){ .status = 600 });
 	must_be(s, IN("rq_completed"), 1);
+	free(s);
+}
+
+/* A forward proxy reads the request, connects, and may connect again for the next. */
+static void test_forward(void **state)
+{
+	struct envoy_stats *s = fresh();
+	struct envoy_flow f;
+
+	(void)state;
+	envoy_open(s, &f, DIRECTION_INBOUND);
+	envoy_protocol(s, &f, PROTOCOL_HTTP1);
+	must_be(s, REST("cx_total"), 0);
+	for (int i = 1; i <= 3; i++) {
+		envoy_connected(s, &f, MS(2));
+		must_be(s, REST("cx_total"), i);
+		must_be(s, REST("cx_active"), 1);
+		must_be(s, REST("cx_connect_ms_sum"), 2 * i);
+	}
+	envoy_close(s, &f, OUTCOME_CLOSED, MS(5));
+	must_be(s, REST("cx_active"), 0);
+	must_be(s, REST("cx_destroy"), 3);
+	/* One that is not reached. */
+	envoy_open(s, &f, DIRECTION_INBOUND);
+	envoy_protocol(s, &f, PROTOCOL_HTTP1);
+	envoy_close(s, &f, OUTCOME_REFUSED, MS(5));
+	must_be(s, REST("cx_connect_fail"), 1);
+	must_be(s, REST("cx_http1_total"), 3);
+	must_be(s, REST("cx_active"), 0);
 	free(s);
 }
 
@@ -439,7 +469,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_request),	    cmocka_unit_test(test_ends),
 		cmocka_unit_test(test_connections), cmocka_unit_test(test_protocols),
-		cmocka_unit_test(test_buckets),	    cmocka_unit_test(test_text),
+		cmocka_unit_test(test_forward),	    cmocka_unit_test(test_buckets),
+		cmocka_unit_test(test_text),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
