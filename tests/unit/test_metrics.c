@@ -224,7 +224,7 @@ static void test_refused_without_lock(void **state)
 }
 
 /* How many calls of calloc() are good, from now on; negative: all. */
-static int callocs_left = -1;
+static _Thread_local int callocs_left = -1;
 
 void *__real_calloc(size_t number, size_t size);
 void *__wrap_calloc(size_t number, size_t size);
