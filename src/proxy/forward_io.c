@@ -11,6 +11,8 @@ bool forward_keep(struct forward *x, struct forward_bytes *b, struct span bytes)
 {
 	size_t size = b->len + bytes.len;
 
+	if (!bytes.len)
+		return true;
 	if (size > b->size) {
 		char *data = realloc(b->data, size);
 
