@@ -56,7 +56,7 @@ def long_one(rng):
     for _ in range(rng.randrange(20, 60)):
         for way, data in http1(rng):
             said[way] += data
-    return [(way, data + rng.choice([b"", b"~" * 200000])) for way, data in enumerate(said)]
+    return [(way, data + rng.choice([b"", b"~" * 100000])) for way, data in enumerate(said)]
 
 
 def script(rng, resets, long=False):
@@ -133,7 +133,7 @@ def play(path, client, server, address, uid, room=0):
     player = Process([build("player"), str(path), client.path, server.path, address, str(PORT),
                       str(AT_ONCE), str(uid or 0), str(room)])
     try:
-        assert player.wait(timeout=50) == 0, player.output
+        assert player.wait(timeout=100) == 0, player.output
     finally:
         player.end()
     return json.loads(player.lines[-1])

@@ -8,6 +8,8 @@ from lib.randomly import generator
 from lib.sluice import sluice
 
 PATIENT = "--heartbeat-timeout=20s"
+# Of a player that stands still one learns after 25 s; of one that a sanitizer slows down, later.
+pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture
@@ -40,7 +42,7 @@ def test_without_a_proxy(side, family, conversations):
 
 
 def test_every_byte_and_fin(side, family, proxy, conversations):
-    count = 600
+    count = 500
     told = run(conversations(count, False), side, family)
     m = proxy.settled(side.direction, count)
     assert m.sum("sluice_connections_opened_total") == count
@@ -56,12 +58,12 @@ def test_every_byte_and_fin(side, family, proxy, conversations):
 def test_where_there_is_little_room(world, side, family, proxy, conversations):
     """Ends that take little at a time: what is read cannot always be sent on at once."""
     world.pod.sysctl("net/ipv4/tcp_wmem", "4096 8192 8192")
-    count = 50
+    count = 25
     told = run(conversations(count, False, long=True), side, family, room=4096)
     m = proxy.settled(side.direction, count)
     assert m.by("sluice_connections_closed_total", "outcome") == {"closed": count}
     for way in ("to_server", "to_client"):
-        assert m.sum("sluice_bytes_total", way=way) == told[way] > count * 20000
+        assert m.sum("sluice_bytes_total", way=way) == told[way] > count * 10000
 
 
 def test_every_reset(side, family, proxy, conversations):
