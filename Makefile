@@ -59,7 +59,7 @@ unit-sluice := test_compare test_config test_decode_nft test_encode test_encode_
 	test_lower test_plan test_privs test_sock_destroy test_status
 unit-proxy := test_dns_message test_names test_resolver test_resolver_cache \
 	test_forward_body test_forward_head test_forward_rules \
-	test_access_log test_admin test_admin_request test_envoy_stats \
+	test_access_log test_admin test_admin_metrics test_admin_request test_envoy_stats \
 	test_grpc test_gzip test_hpack test_http1 test_http1_parse test_http2 test_metrics \
 	test_metrics_text test_negotiate test_quota test_routes test_sandbox test_sniff \
 	test_tls_hello test_trace test_upstream
