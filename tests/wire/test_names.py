@@ -19,6 +19,7 @@ from lib.world import CLIENT, OUTSIDE
 PATIENT = "--heartbeat-timeout=20s"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 REQUESTS = "http_client_request_duration_seconds_count"
+CONNECTED = "sluice_connect_duration_seconds_count"
 CLOSED = "sluice_connections_closed_total"
 QUERIES = "sluice_dns_queries_total"
 
@@ -189,6 +190,20 @@ def test_a_long_connection_gets_its_name_when_it_is_known(stage):
                                                     "web.shop.svc.cluster.local": 1}
     m = stage.proxy.settled()
     assert m.by(CLOSED, "server_address") == {"web.shop.svc.cluster.local": 1}
+
+
+def test_the_time_to_connect_waits_for_a_name_but_not_for_ever(stage):
+    """It is in the series of the request; without one, it is counted all the same."""
+    stage.dnsmasq(ptr_record(CLIENT[4], "web.shop.svc.cluster.local"))
+    stage.start()
+    with stage.connected(OUTSIDE[4]):
+        wait_until(lambda: stage.proxy.metrics().sum(CONNECTED, server_address=OUTSIDE[4]) == 1,
+                   "the time to connect, of a connection without a request")
+    stage.request(OUTSIDE[4], "host.example")
+    stage.request(CLIENT[4])
+    m = stage.proxy.settled(opened=3)
+    assert m.by(CONNECTED, "server_address") == {
+        OUTSIDE[4]: 1, **m.by(REQUESTS, "server_address")}
 
 
 def test_its_own_questions_are_not_redirected_nor_counted(stage):
