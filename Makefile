@@ -199,7 +199,9 @@ $(fuzz-programs): $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o
 	$(say) LINK $@
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(all-cflags) -fsanitize=fuzzer $(all-ldflags) -o $@ $^ -pthread $(proxy-libs) $(libs)
+# In the order in which they need one another.
 $(BUILD)/fuzz/fuzz_inject: $(BUILD)/libsluice.a
+$(fuzz-programs): $(BUILD)/libproxy.a $(BUILD)/libcommon.a
 $(BUILD)/fuzz/fuzz_inject: libs = $(libraries-libs) $(yaml-libs)
 # nghttp2 is what our decoder of HPACK is held against.
 $(BUILD)/fuzz/fuzz_hpack: libs = -lnghttp2
