@@ -214,6 +214,7 @@ def test_a_client_that_goes_while_its_host_is_looked_up(world, start_proxy):
         proxy.settled("outbound")
     m = proxy.settled("outbound", 5)
     assert m.by("sluice_connections_closed_total", "outcome") == {"reset_by_client": 5}
+    assert m.by("sluice_connections_closed_total", "server_address") == {"web.example.org": 5}
 
 
 # ---- Redirected ----
