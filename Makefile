@@ -82,11 +82,15 @@ $(BUILD)/config.mk: Makefile scripts/deps
 	@{ command -v $(firstword $(CC)) && pkg-config --exists $(libraries) $(proxy-libraries) yaml-0.1; } \
 		>/dev/null 2>&1 || scripts/deps build >&2
 	@# libnftnl goes into the program where there is an archive: loading it is 3 % of an apply.
+	@# libcares and libz likewise: loaded, they are 0.1 MiB of memory, and of the image.
 	@nftnl=-lnftnl; [ ! -e "$$($(CC) -print-file-name=libnftnl.a)" ] || nftnl=-l:libnftnl.a; \
 	printf '%s := %s\n' \
 		libraries-cflags "$$(pkg-config --cflags $(libraries) $(proxy-libraries))" \
 		libraries-libs "$$(pkg-config --libs $(libraries) | sed "s/-lnftnl/$$nftnl/")" \
-		proxy-libs "$$(pkg-config --libs $(proxy-libraries))" > $@
+		proxy-libs "$$(for flag in $$(pkg-config --libs $(proxy-libraries)); do \
+			archive=lib$${flag#-l}.a; \
+			[ -e "$$($(CC) -print-file-name=$$archive)" ] && flag=-l:$$archive; \
+			printf '%s ' "$$flag"; done)" > $@
 
 # ---- Flags ----
 
