@@ -243,12 +243,18 @@ def test_standard_output(logging, ask):
     assert [x["status"] for x in lines if x["type"] == "http"] == [200] * 3
 
 
-def test_a_stop_writes_the_last_lines(logging, ask, directory):
+def test_a_stop_writes_the_last_lines(world, logging, ask, directory):
+    """Also those that the stop makes, by resetting what is open."""
     proxy = logging(directory / "log", "--threads=2", "--drain-timeout=0ms", stops=True)
     for _ in range(4):
         ask(50)
+    world.keep(Server(world.pod, 4, 7, lambda s: s.recv(1)))
+    for _ in range(20):
+        world.keep(Side(world, "inbound").connect(4, 7))
+    wait_until(lambda: proxy.metrics().sum("sluice_connections_active") == 24, "all flows")
     assert proxy.stop() == 0
-    assert len(lines_of(directory / "log")) == 200
+    lines = lines_of(directory / "log")
+    assert collections.Counter(x.get("outcome") for x in lines) == {None: 200, "drain": 20}
 
 
 def test_a_stalled_reader_does_not_hold_a_stop(logging, ask, directory):

@@ -82,18 +82,18 @@ def test_a_connect_under_way(world, proxy):
 
 @pytest.fixture
 def crowd(world, echo, start_proxy):
-    """500 flows of two threads that stay: (proxy, the clients' addresses)."""
+    """500 flows of two threads that stay: (proxy, the clients' sockets by address)."""
     sluice(world.pod, "apply", "--heartbeat-timeout=20s")
     proxy = start_proxy("--heartbeat-timeout=20s", "--threads=2")
     proxy.wait_armed()
     echo(world.pod, 4)
-    held = []
+    held = {}
     for _ in range(500):
         s = world.keep(world.client.socket())
         s.connect((POD[4], 7))
         s.sendall(b"x")
         assert s.recv(1) == b"x"
-        held.append(text(s.getsockname()))
+        held[text(s.getsockname())] = s
     return proxy, held
 
 
@@ -173,9 +173,42 @@ def test_readers_that_stall(world, crowd):
     assert json.loads(listed[2])["listed"] == len(held)
 
 
-@pytest.mark.parametrize("path", ["/flows"])
-def test_not_for_everybody(world, start_proxy, family, path):
-    proxy = start_proxy()
+def answers(data):
+    """The contents of chunked answers, one behind the other."""
+    while data:
+        data = data.split(b"\r\n\r\n", 1)[1]
+        body, size = b"", 1
+        while size:
+            line, data = data.split(b"\r\n", 1)
+            size = int(line, 16)
+            body, data = body + data[:size], data[size + 2:]
+        yield json.loads(body)
+
+
+def test_flows_that_end_under_a_reader(world, crowd):
+    """Where it had got to ends, and all behind it: it goes on with what is left, which is none."""
+    proxy, held = crowd
+    s = world.keep(proxy.netns.socket())
+    s.settimeout(20)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    s.connect(("127.0.0.1", 9901))
+    request = b"GET /flows HTTP/1.1\r\nHost: localhost\r\n"
+    s.sendall((request + b"\r\n") * 60 + request + b"Connection: close\r\n\r\n")
+    worker = proxy.worker
+    for c in held.values():
+        c.close()
+    wait_until(lambda: proxy.metrics().sum("sluice_connections_active") == 0, "all to end")
+    data = b""
+    while more := s.recv(1 << 20):
+        data += more
+    lists = list(answers(data))
+    assert len(lists) == 61 and proxy.worker == worker
+    assert all(x["listed"] == len(x["flows"]) <= len(held) for x in lists)
+    assert lists[0]["listed"] == len(held) and lists[-1]["listed"] == 0
+
+
+def test_not_for_everybody(world, start_proxy, family):
+    proxy, path = start_proxy(), "/flows"
     assert proxy.get(path, family=family)[0] == 200
     status, _, body = proxy.get(path, family=family, host="evil.example")
     assert status == 403 and b"Host" in body

@@ -129,14 +129,18 @@ def test_a_stop_ends_a_drain(world, start_proxy, how):
     assert "told again" not in proxy.output
 
 
-def test_quit_waits_for_open_connections(world, armed):
+def test_quit_waits_for_open_connections(world, start_proxy):
+    sluice(world.pod, "apply")
+    armed = start_proxy("--threads=4")
+    armed.wait_armed()
     pair = held(world, armed, world.pod, world.client, POD)
     status, _, body = armed.get("/quit", method="POST", headers=MEANT)
     assert status == 202 and body.startswith(b"stopping")
     armed.wait_disarmed()
     still_good([pair])
-    # One of the two threads has nothing left to do. That is no hang, as the parent's 5 s show.
-    signal.sigtimedwait([], 6)
+    armed.wait_line("draining: 1 connection")
+    # Most of its threads have nothing left to do. That is no hang, as the parent's 5 s show.
+    signal.sigtimedwait([], 7)
     still_good([pair])
     pair[1].close()
     assert pair[0].recv(1) == b""
