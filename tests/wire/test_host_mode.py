@@ -313,8 +313,11 @@ def test_our_own_connections_are_not_followed_for_ever(world, start_proxy, zone)
     assert m.sum("sluice_connections_opened_total", direction="outbound") < 30
 
 
-def test_many_hosts_at_once(world, by_host, zone, family):
-    """Each of a hundred clients, at once, gets what it asked for."""
+def test_many_hosts_at_once(world, start_proxy, zone, family):
+    """Each of a hundred clients, at once and on two threads, gets what it asked for."""
+    sluice(world.pod, "apply", PATIENT)
+    by_host = start_proxy(PATIENT, HOST_MODE, zone.option, "--threads=2")
+    by_host.wait_armed()
     world.keep(Server(world.client, family, PORT, serve_name))
     where = (OUTSIDE, OUTSIDE_NEAR, OUTSIDE_FAR)
     for n in range(50):
