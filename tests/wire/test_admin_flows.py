@@ -195,6 +195,7 @@ def test_flows_that_end_under_a_reader(world, crowd):
     request = b"GET /flows HTTP/1.1\r\nHost: localhost\r\n"
     s.sendall((request + b"\r\n") * 60 + request + b"Connection: close\r\n\r\n")
     worker = proxy.worker
+    s.recv(1000, socket.MSG_PEEK)  # the first list has begun
     for c in held.values():
         c.close()
     wait_until(lambda: proxy.metrics().sum("sluice_connections_active") == 0, "all to end")
@@ -204,7 +205,7 @@ def test_flows_that_end_under_a_reader(world, crowd):
     lists = list(answers(data))
     assert len(lists) == 61 and proxy.worker == worker
     assert all(x["listed"] == len(x["flows"]) <= len(held) for x in lists)
-    assert lists[0]["listed"] == len(held) and lists[-1]["listed"] == 0
+    assert lists[-1]["listed"] == 0
 
 
 def test_not_for_everybody(world, start_proxy, family):
