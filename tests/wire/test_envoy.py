@@ -340,6 +340,9 @@ def server_closes(stage, _):
         data = b""
         while b"abc" not in data:
             data += s.recv(65536)
+        # Envoy makes chunks of an answer without a length: leaving before the last is a reset.
+        while b"chunked" in data and not data.endswith(b"0\r\n\r\n"):
+            data += s.recv(65536)
         # So that the server is the first to end; Envoy keeps the client's connection.
         assert stage.is_envoy or s.recv(1) == b""
 
