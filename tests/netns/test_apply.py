@@ -126,6 +126,27 @@ def test_ten_thousand_cidrs(pod, tmp_path):
     assert pod.outbound("2001:db9:270e:ffff::1", 80)["by"] == "outbound"
 
 
+@pytest.mark.usefixtures("backend")
+def test_a_thousand_port_ranges(pod, tmp_path):
+    """Both ways, with a hole between two of them; one fewer is another plan."""
+    ranges = ["79-80", "82"] + [f"{1000 + 50 * n}-{1020 + 50 * n}" for n in range(998)]
+    listed = tmp_path / "ports"
+    listed.write_text("\n".join(ranges))
+    options = [f"--{way}-exclude-ports=@{listed}" for way in ("inbound", "outbound")]
+    sluice(pod.pod, "apply", LONG, *options)
+    sluice(pod.pod, "check", LONG, *options)
+    assert sluice(pod.pod, "apply", LONG, *options).out.startswith("sluice: nothing to change: ")
+    pod.beat()
+    for port in (80, 82):
+        assert pod.inbound(POD[4], port)["by"] == pod.outbound(OUTSIDE[6], port)["by"] == "app"
+    assert pod.inbound(POD[4], 81)["by"] == "inbound"
+    assert pod.outbound(OUTSIDE[6], 81)["by"] == "outbound"
+    listed.write_text("\n".join(ranges[1:]))
+    sluice(pod.pod, "check", LONG, *options, status=DRIFT)
+    sluice(pod.pod, "apply", LONG, *options)
+    assert pod.inbound(POD[4], 80)["by"] == "inbound"
+
+
 def test_the_network_namespace_of_a_process(pod):
     sleeper = pod.keep(Process(["sleep", "600"], netns=pod.pod), "end")
     here = pod.netns()
