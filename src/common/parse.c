@@ -49,6 +49,17 @@ int parse_port(struct span s, uint16_t *out, struct err *e)
 	return 0;
 }
 
+/* "300ms": "300" and "ms". */
+static void split_unit(struct span s, struct span *digits, struct span *unit)
+{
+	size_t len = 0;
+
+	while (len < s.len && s.ptr[len] >= '0' && s.ptr[len] <= '9')
+		len++;
+	*digits = SPAN(s.ptr, len);
+	*unit = SPAN(s.ptr + len, s.len - len);
+}
+
 int parse_duration_ms(struct span s, uint32_t min_ms, uint32_t max_ms, uint32_t *out, struct err *e)
 {
 	static const struct {
@@ -60,17 +71,14 @@ int parse_duration_ms(struct span s, uint32_t min_ms, uint32_t max_ms, uint32_t 
 		{ { "m", 1 }, 60000 },
 		{ { "h", 1 }, 3600000 },
 	};
-	size_t digits = 0;
-	struct span unit;
+	struct span digits, unit;
 	uint64_t value;
 
-	while (digits < s.len && s.ptr[digits] >= '0' && s.ptr[digits] <= '9')
-		digits++;
-	unit = SPAN(s.ptr + digits, s.len - digits);
-	for (size_t i = 0; digits && i < ARRAY_SIZE(units); i++) {
+	split_unit(s, &digits, &unit);
+	for (size_t i = 0; digits.len && i < ARRAY_SIZE(units); i++) {
 		if (!span_eq(unit, units[i].suffix))
 			continue;
-		if (parse_u64(SPAN(s.ptr, digits), 0, UINT32_MAX, &value, NULL) < 0 ||
+		if (parse_u64(digits, 0, UINT32_MAX, &value, NULL) < 0 ||
 		    value * units[i].ms < min_ms || value * units[i].ms > max_ms)
 			return err_usage(e, "'%.*s' is out of range: %ums to %ums", SPAN_FMT(s),
 					 min_ms, max_ms);
@@ -89,17 +97,14 @@ int parse_size(struct span s, uint64_t min, uint64_t max, uint64_t *out, struct 
 		{ { "Ki", 2 }, 10 },  { { "KiB", 3 }, 10 }, { { "Mi", 2 }, 20 },
 		{ { "MiB", 3 }, 20 }, { { "Gi", 2 }, 30 },  { { "GiB", 3 }, 30 },
 	};
-	size_t digits = 0;
-	struct span unit;
+	struct span digits, unit;
 	uint64_t value;
 
-	while (digits < s.len && s.ptr[digits] >= '0' && s.ptr[digits] <= '9')
-		digits++;
-	unit = SPAN(s.ptr + digits, s.len - digits);
-	for (size_t i = 0; digits && i < ARRAY_SIZE(units); i++) {
+	split_unit(s, &digits, &unit);
+	for (size_t i = 0; digits.len && i < ARRAY_SIZE(units); i++) {
 		if (!span_eq(unit, units[i].suffix))
 			continue;
-		if (parse_u64(SPAN(s.ptr, digits), 0, UINT32_MAX, &value, NULL) < 0 ||
+		if (parse_u64(digits, 0, UINT32_MAX, &value, NULL) < 0 ||
 		    value << units[i].shift < min || value << units[i].shift > max)
 			return err_usage(e, "'%.*s' is out of range: %lluKiB to %lluKiB",
 					 SPAN_FMT(s), (unsigned long long)min >> 10,

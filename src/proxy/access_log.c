@@ -3,11 +3,11 @@
 #include "access_log.h"
 
 #include "log.h"
+#include "side_thread.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <time.h>
@@ -250,25 +250,6 @@ static struct access_ring *ring_new(struct access_log *log)
 	return ring;
 }
 
-/* A thread that no signal of the process is delivered to, but those about what it did itself. */
-static int start_thread(struct access_log *log)
-{
-	pthread_attr_t attr;
-	sigset_t all, before;
-	int rc;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	sigfillset(&all);
-	sigdelset(&all, SIGSYS);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	/* #syscalls clone */
-	rc = pthread_create(&log->thread, &attr, log_main, log);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attr);
-	return -rc;
-}
-
 int access_log_start(const struct access_log_config *config, struct access_log **out, struct err *e)
 {
 	struct access_log *log =
@@ -290,7 +271,7 @@ int access_log_start(const struct access_log_config *config, struct access_log *
 		rc = log->rings[i] ? 0 : -ENOMEM;
 	}
 	if (rc == 0)
-		rc = start_thread(log);
+		rc = side_thread_start(&log->thread, STACK_SIZE, log_main, log);
 	if (rc < 0) {
 		log_free(log);
 		return err_sys(e, rc, "cannot start the access log");

@@ -3,13 +3,13 @@
 #include "admin.h"
 
 #include "admin_http.h"
+#include "side_thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -466,24 +466,6 @@ static void admin_free(struct admin *a)
 	free(a);
 }
 
-/* A thread that no signal of the process is delivered to, but those about what it did itself. */
-static int start_thread(struct admin *a)
-{
-	pthread_attr_t attr;
-	sigset_t all, before;
-	int rc;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	sigfillset(&all);
-	sigdelset(&all, SIGSYS);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&a->thread, &attr, admin_main, a);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attr);
-	return -rc;
-}
-
 /* Memory and descriptors for every place. */
 static bool reserve(struct admin *a)
 {
@@ -525,7 +507,7 @@ int admin_start(const struct admin_config *config, struct admin **out, struct er
 			rc = -errno;
 	}
 	if (rc == 0)
-		rc = start_thread(a);
+		rc = side_thread_start(&a->thread, STACK_SIZE, admin_main, a);
 	if (rc < 0) {
 		admin_free(a);
 		return err_sys(e, rc, "cannot start the admin server");
