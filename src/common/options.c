@@ -72,28 +72,65 @@ static int parse_items(const struct option *o, void *config, struct span value, 
 	return 0;
 }
 
+/* A file that is read line by line. */
+struct lines {
+	const char *path;
+	FILE *file;
+	char *text; /* owned: getline()'s */
+	size_t capacity;
+	unsigned number; /* of the line that was read last */
+};
+
+static int lines_init(struct lines *l, const char *path, struct err *e)
+{
+	*l = (struct lines){ .path = path, .file = fopen(path, "re") };
+	return l->file ? 0 : err_usage(e, "cannot read '%s': %s", path, strerror(errno));
+}
+
+static void lines_fini(struct lines *l)
+{
+	if (l->file)
+		fclose(l->file);
+	free(l->text);
+}
+
+/* The next line that is more than blanks and a comment. 1, 0 at the end, or a usage error. */
+static int lines_next(struct lines *l, struct span *line, struct err *e)
+{
+	ssize_t len;
+
+	while ((len = getline(&l->text, &l->capacity, l->file)) >= 0) {
+		l->number++;
+		/* What is behind it would be left out, and nobody told. */
+		if (memchr(l->text, '\0', (size_t)len))
+			return err_usage(e, "file '%s', line %u: a NUL byte: this is no text",
+					 l->path, l->number);
+		*line = span_trim(SPAN(l->text, strcspn(l->text, "#\r\n")));
+		if (line->len)
+			return 1;
+	}
+	return ferror(l->file) ? err_usage(e, "cannot read '%s': %s", l->path, strerror(errno)) : 0;
+}
+
 /* "@FILE": items on any number of lines; '#' begins a comment. */
 static int parse_file(const struct option *o, void *config, const char *path, struct err *e)
 {
-	_cleanup_fclose_ FILE *f = fopen(path, "re");
-	_cleanup_free_ char *line = NULL;
-	unsigned number = 0;
-	size_t capacity = 0;
+	struct lines l;
+	struct span line;
+	bool any = false;
+	int rc = lines_init(&l, path, e);
 
-	if (!f)
-		return err_usage(e, "cannot read '%s': %s", path, strerror(errno));
-	errno = 0;
-	while (getline(&line, &capacity, f) >= 0) {
-		struct span text = SPAN(line, strcspn(line, "#\r\n"));
-
-		number++;
-		text = span_trim(text);
-		if (text.len && parse_items(o, config, text, e) < 0)
-			return err_wrap(e, "file '%s', line %u", path, number);
+	while (rc == 0 && (rc = lines_next(&l, &line, e)) > 0) {
+		any = true;
+		rc = parse_items(o, config, line, e);
+		if (rc < 0)
+			err_wrap(e, "file '%s', line %u", path, l.number);
 	}
-	if (ferror(f))
-		return err_usage(e, "cannot read '%s': %s", path, strerror(errno));
-	return 0;
+	/* No item is what a list has that was not given: with includes, everything. */
+	if (rc == 0 && !any)
+		rc = err_usage(e, "file '%s' holds no values", path);
+	lines_fini(&l);
+	return rc;
 }
 
 /* Notes what was given for @o. */
@@ -283,23 +320,17 @@ static int parse_setting(struct reading *r, const bool *before, struct span line
 
 static int parse_settings(struct reading *r, const bool *before, struct err *e)
 {
-	_cleanup_fclose_ FILE *f = fopen(r->file, "re");
-	_cleanup_free_ char *line = NULL;
-	unsigned number = 0;
-	size_t capacity = 0;
+	struct lines l;
+	struct span line;
+	int rc = lines_init(&l, r->file, e);
 
-	if (!f)
-		return err_usage(e, "cannot read '%s': %s", r->file, strerror(errno));
-	while (getline(&line, &capacity, f) >= 0) {
-		struct span text = span_trim(SPAN(line, strcspn(line, "#\r\n")));
-
-		number++;
-		if (text.len && parse_setting(r, before, text, e) < 0)
-			return err_wrap(e, "file '%s', line %u", r->file, number);
+	while (rc == 0 && (rc = lines_next(&l, &line, e)) > 0) {
+		rc = parse_setting(r, before, line, e);
+		if (rc < 0)
+			err_wrap(e, "file '%s', line %u", r->file, l.number);
 	}
-	if (ferror(f))
-		return err_usage(e, "cannot read '%s': %s", r->file, strerror(errno));
-	return 0;
+	lines_fini(&l);
+	return rc;
 }
 
 /* The configuration file, for what is unset still. */

@@ -90,6 +90,16 @@ def test_bad_line_of_a_file(world, tmp_path, text, line):
     assert world.pod.ruleset() == ""
 
 
+@pytest.mark.parametrize("option", ["--include-uids", "--outbound-include-cidrs",
+                                    "--outbound-include-ports", "--inbound-include-ports"])
+def test_an_include_of_an_empty_file_is_not_everything(world, tmp_path, option):
+    listed = tmp_path / "none"
+    listed.write_text("# nobody\n\n")
+    done = sluice(world.pod, "apply", f"{option}=@{listed}", status=None)
+    done.one_error(USAGE, option, f"file '{listed}' holds no values")
+    assert world.pod.ruleset() == ""
+
+
 @pytest.mark.parametrize("command", [[], ["aplly"], ["--apply"], [""]])
 def test_bad_command(world, command):
     done = sluice(world.pod, *command, status=USAGE)

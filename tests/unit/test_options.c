@@ -158,8 +158,8 @@ static void test_lists_add_up(void **state)
 	u32_ranges_fini(&o.fields.list);
 }
 
-/* A file of its own that holds @text. Its path, which the next call changes. */
-static const char *file_with(const char *text)
+/* A file of its own that holds these bytes. Its path, which the next call changes. */
+static const char *file_of(struct span bytes)
 {
 	static char path[32];
 	FILE *f;
@@ -170,9 +170,14 @@ static const char *file_with(const char *text)
 	assert_true(fd >= 0);
 	f = fdopen(fd, "w");
 	assert_non_null(f);
-	fputs(text, f);
+	fwrite(bytes.ptr, 1, bytes.len, f);
 	fclose(f);
 	return path;
+}
+
+static const char *file_with(const char *text)
+{
+	return file_of(span_str(text));
 }
 
 /* As PARSE(), with "--config" of a file that holds @text before @args. */
@@ -202,6 +207,57 @@ static void test_a_list_from_a_file(void **state)
 	assert_int_equal(o.fields.list.count, 4);
 	assert_int_equal(o.fields.list.ranges[2].last, 9);
 	u32_ranges_fini(&o.fields.list);
+}
+
+/* An include of nothing would be an include of everything. */
+static void test_a_list_from_a_file_without_values(void **state)
+{
+	static const char *const texts[] = { "", "\n", "# none\n", " \t\n\r\n  # 80" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		const char *path = file_with(texts[i]);
+		char arg[64], error[96];
+		struct outcome o;
+
+		snprintf(arg, sizeof(arg), "--list=@%s", path);
+		snprintf(error, sizeof(error), "--list: file '%s' holds no values", path);
+		o = PARSE(FIRST, NULL, "--list=1", arg);
+		unlink(path);
+		assert_int_equal(o.rc, -EINVAL);
+		assert_int_equal(o.e.status, EXIT_USAGE);
+		assert_string_equal(o.e.text, error);
+		u32_ranges_fini(&o.fields.list);
+	}
+}
+
+/* What is behind a NUL byte is not left out silently. */
+static void test_a_nul_byte_in_a_file(void **state)
+{
+	static const struct {
+		struct span bytes;
+		const char *arg;
+	} cases[] = {
+		{ { "1\n2\0,3\n4\n", 9 }, "--list=@" },
+		{ { "1\n\0", 3 }, "--list=@" },
+		{ { "list = 1\nmy-port = 8\0 0\n", 24 }, "--config=" },
+		{ { "list = 1\n# \0\n", 13 }, "--config=" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const char *path = file_of(cases[i].bytes);
+		struct outcome o;
+		char arg[64];
+
+		snprintf(arg, sizeof(arg), "%s%s", cases[i].arg, path);
+		o = PARSE(FIRST, NULL, arg);
+		unlink(path);
+		assert_int_equal(o.rc, -EINVAL);
+		assert_int_equal(o.e.status, EXIT_USAGE);
+		assert_non_null(strstr(o.e.text, "', line 2: a NUL byte: this is no text"));
+		u32_ranges_fini(&o.fields.list);
+	}
 }
 
 static void test_a_configuration_file(void **state)
@@ -358,6 +414,8 @@ int main(void)
 		cmocka_unit_test(test_environment),
 		cmocka_unit_test(test_lists_add_up),
 		cmocka_unit_test(test_a_list_from_a_file),
+		cmocka_unit_test(test_a_list_from_a_file_without_values),
+		cmocka_unit_test(test_a_nul_byte_in_a_file),
 		cmocka_unit_test(test_a_configuration_file),
 		cmocka_unit_test(test_names_of_a_script),
 		cmocka_unit_test(test_the_environment_names_the_file),
