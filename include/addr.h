@@ -52,10 +52,22 @@ int addr_parse(struct span s, struct addr *out, struct err *e);
 /* Writes the usual text, NUL-terminated, and returns @text. */
 const char *addr_text(const struct addr *a, char text[ADDR_TEXT_MAX]);
 
+/*
+ * Makes 1.2.3.4 out of its other spelling ::ffff:1.2.3.4 (RFC 4291 sect. 2.5.5.2); whether it was
+ * one.
+ */
+bool addr_unmap(struct addr *a);
+
+/* 0.0.0.0 or ::, the address of nothing. */
+bool addr_is_any(const struct addr *a);
+
 /* 127.0.0.0/8, ::1, and IPv4 loopback written as ::ffff:127.x. */
 bool addr_is_loopback(const struct addr *a);
 
-/* "10.0.0.0/8", "fd00::/8", or a bare address (a block of one). Host bits are masked. */
+/*
+ * "10.0.0.0/8", "fd00::/8", or a bare address (a block of one). Host bits are masked.
+ * A block of IPv4 addresses spelt as IPv6 (::ffff:10.0.0.0/104) is the IPv4 block.
+ */
 int cidr_parse(struct span s, struct cidr *out, struct err *e);
 
 void cidr_list_fini(struct cidr_list *l);

@@ -46,13 +46,16 @@ struct packet {
 	unsigned alive;	    /* the proxy beats */
 };
 
-/* "10.0.0.1", "10.0.0.1:80", "fd00::1", "[fd00::1]:80". 0 or a usage error. */
+/*
+ * "10.0.0.1", "10.0.0.1:80", "fd00::1", "[fd00::1]:80"; ::ffff:10.0.0.1 is 10.0.0.1. 0 or a usage
+ * error.
+ */
 int endpoint_parse(struct span s, struct endpoint *out, struct err *e);
 
 /*
- * Fills in what was not said: a loopback destination leaves through, or arrived on, lo; inbound is
- * addressed to us; somebody listens; the proxy is alive. A usage error names what contradicts
- * itself or is missing.
+ * Fills in what was not said: a loopback destination leaves through, or arrived on, lo, and
+ * what a process sends to 0.0.0.0 or :: goes there; inbound is addressed to us; somebody listens;
+ * the proxy is alive. A usage error names what contradicts itself or is missing.
  */
 int packet_complete(struct packet *p, struct err *e);
 

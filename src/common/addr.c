@@ -34,15 +34,36 @@ const char *addr_text(const struct addr *a, char text[ADDR_TEXT_MAX])
 	return text;
 }
 
+/* ::ffff:0:0/96 (RFC 4291 sect. 2.5.5.2). */
+#define MAPPED_BITS 96
+static const uint8_t v4_mapped[MAPPED_BITS / 8] = { [10] = 0xff, [11] = 0xff };
+
+bool addr_unmap(struct addr *a)
+{
+	struct addr v4 = { .family = ADDR_V4 };
+
+	if (a->family != ADDR_V6 || memcmp(a->bytes, v4_mapped, sizeof(v4_mapped)) != 0)
+		return false;
+	memcpy(v4.bytes, a->bytes + sizeof(v4_mapped), 4);
+	*a = v4;
+	return true;
+}
+
+bool addr_is_any(const struct addr *a)
+{
+	static const uint8_t none[16];
+
+	return memcmp(a->bytes, none, sizeof(none)) == 0;
+}
+
 bool addr_is_loopback(const struct addr *a)
 {
 	static const uint8_t v6_one[16] = { [15] = 1 };
-	static const uint8_t v4_mapped[12] = { [10] = 0xff, [11] = 0xff };
 
 	if (a->family == ADDR_V4)
 		return a->bytes[0] == 127;
 	return memcmp(a->bytes, v6_one, 16) == 0 ||
-	       (memcmp(a->bytes, v4_mapped, 12) == 0 && a->bytes[12] == 127);
+	       (memcmp(a->bytes, v4_mapped, sizeof(v4_mapped)) == 0 && a->bytes[12] == 127);
 }
 
 /* The host bits below @prefix, all zeros or all ones. */
@@ -74,6 +95,9 @@ int cidr_parse(struct span s, struct cidr *out, struct err *e)
 		return err_usage(e, "'%.*s': the prefix length of an IPv%c block is 0 to %u",
 				 (int)MIN(s.len, 64u), s.ptr, c.addr.family == ADDR_V4 ? '4' : '6',
 				 max);
+	/* What a socket calls ::ffff:10.0.0.1 leaves as IPv4: no IPv6 rule would ever see it. */
+	if (prefix >= MAPPED_BITS && addr_unmap(&c.addr))
+		prefix -= MAPPED_BITS;
 	c.prefix = (uint8_t)prefix;
 	fill_host_bits(c.addr.bytes, addr_len(c.addr.family), prefix, false);
 	*out = c;

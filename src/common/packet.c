@@ -42,6 +42,7 @@ int endpoint_parse(struct span s, struct endpoint *out, struct err *e)
 				 "'%.*s' is not an address with a port: write 10.0.0.1:80 or "
 				 "[fd00::1]:80",
 				 (int)MIN(s.len, 80u), s.ptr);
+	addr_unmap(&made.addr);
 	*out = made;
 	return 0;
 }
@@ -49,6 +50,24 @@ int endpoint_parse(struct span s, struct endpoint *out, struct err *e)
 static bool is_lo(const struct packet *p)
 {
 	return strcmp(p->iface, "lo") == 0;
+}
+
+/*
+ * connect() to the address of nothing reaches this host: IPv4 where the socket is bound
+ * (ip_route_output_key_hash_rcu()), and else, as IPv6 (tcp_v6_connect()), loopback.
+ */
+static void direct_to_self(struct packet *p)
+{
+	static const struct addr loopback[] = {
+		[ADDR_V4] = { ADDR_V4, { 127, 0, 0, 1 } },
+		[ADDR_V6] = { ADDR_V6, { [15] = 1 } },
+	};
+	struct addr *to = &p->to.addr;
+	bool bound = to->family == ADDR_V4 && p->from.given && !addr_is_any(&p->from.addr);
+
+	*to = bound ? p->from.addr : loopback[to->family];
+	if (p->local == PACKET_UNSAID)
+		p->local = PACKET_YES;
 }
 
 int packet_complete(struct packet *p, struct err *e)
@@ -61,6 +80,8 @@ int packet_complete(struct packet *p, struct err *e)
 		return err_usage(e, "--to: the port is missing: write 10.0.0.1:80 or [fd00::1]:80");
 	if (p->from.given && p->from.addr.family != p->to.addr.family)
 		return err_usage(e, "--from: its address family is not that of --to");
+	if (outbound && addr_is_any(&p->to.addr))
+		direct_to_self(p);
 	if (addr_is_loopback(&p->to.addr) && p->local == PACKET_UNSAID)
 		p->local = PACKET_YES;
 	/* What goes to an address of this namespace itself leaves through lo, whatever has it. */

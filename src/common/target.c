@@ -5,24 +5,10 @@
 #include "packet.h"
 #include "parse.h"
 
-/* ::ffff:1.2.3.4 is another spelling of 1.2.3.4 (RFC 4291 sect. 2.5.5.2). */
-static void unmap(struct addr *a)
-{
-	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
-	struct addr v4 = { .family = ADDR_V4 };
-
-	if (a->family != ADDR_V6 || memcmp(a->bytes, mapped, sizeof(mapped)) != 0)
-		return;
-	memcpy(v4.bytes, a->bytes + sizeof(mapped), 4);
-	*a = v4;
-}
-
 /* Why nobody can connect to @a; NULL: somebody may. */
 static const char *unusable(const struct addr *a)
 {
-	static const uint8_t none[16];
-
-	if (memcmp(a->bytes, none, sizeof(none)) == 0)
+	if (addr_is_any(a))
 		return "no address of anything: write 127.0.0.1 or [::1] for this host";
 	if (a->family == ADDR_V6 && a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80)
 		return "link-local, and says nothing of the interface";
@@ -48,7 +34,6 @@ int target_parse(struct span s, struct target *out, struct err *e)
 				 "'%.*s' is not an address with a port: write 127.0.0.1:8080, "
 				 "[::1]:8080, or :8080 for a port alone",
 				 (int)MIN(s.len, 80u), s.ptr);
-	unmap(&at.addr);
 	why = unusable(&at.addr);
 	if (why)
 		return err_usage(e, "'%.*s' is %s", (int)MIN(s.len, 80u), s.ptr, why);

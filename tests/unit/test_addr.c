@@ -58,6 +58,32 @@ static void test_host_bits_are_masked(void **state)
 	assert_int_equal(c.prefix, 32);
 }
 
+/* A socket's ::ffff:10.0.0.1 is a packet's 10.0.0.1, so blocks of such addresses are IPv4. */
+static void test_mapped_blocks_are_ipv4(void **state)
+{
+	static const struct {
+		const char *text, *addr;
+		uint8_t prefix;
+	} cases[] = {
+		{ "::ffff:10.77.0.2", "10.77.0.2", 32 },
+		{ "::ffff:10.77.3.9/112", "10.77.0.0", 16 },
+		{ "::ffff:a4d:0/128", "10.77.0.0", 32 },
+		{ "::ffff:0:0/96", "0.0.0.0", 0 },
+		{ "::ffff:1.2.3.4/95", "::fffe:0:0", 95 },
+		{ "::/0", "::", 0 },
+		{ "::ffff:0:0:0/96", "::ffff:0:0:0", 96 },
+	};
+	char text[ADDR_TEXT_MAX];
+	struct cidr c;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		assert_int_equal(cidr_parse(span_str(cases[i].text), &c, NULL), 0);
+		assert_string_equal(addr_text(&c.addr, text), cases[i].addr);
+		assert_int_equal(c.prefix, cases[i].prefix);
+	}
+}
+
 static void test_lists_merge(void **state)
 {
 	struct cidr_list l = LIST("10.0.1.0/24", "10.0.0.0/24", "10.0.0.128/25", "10.0.3.0/24",
@@ -129,6 +155,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_host_bits_are_masked),
+		cmocka_unit_test(test_mapped_blocks_are_ipv4),
 		cmocka_unit_test(test_lists_merge),
 		cmocka_unit_test(test_the_last_address),
 		cmocka_unit_test(test_ranges_that_are_no_block),

@@ -331,6 +331,37 @@ static void test_endpoints(void **state)
 	assert_int_equal(endpoint_parse(span_str("10.0.0.1"), &x, NULL), 0);
 	assert_int_equal(endpoint_parse(span_str("10.0.0.1:1"), &x, NULL), 0);
 	assert_int_equal(x.port, 1);
+	assert_int_equal(endpoint_parse(span_str("[::ffff:10.0.0.1]:80"), &x, NULL), 0);
+	assert_int_equal(x.addr.family, ADDR_V4);
+	assert_memory_equal(x.addr.bytes, ((uint8_t[16]){ 10, 0, 0, 1 }), 16);
+}
+
+/* connect() to 0.0.0.0 or :: reaches this host, on loopback unless the socket is bound. */
+static void test_the_unspecified_address_is_this_host(void **state)
+{
+	static const struct {
+		const char *to, *from, *reached;
+	} cases[] = {
+		{ "0.0.0.0:80", NULL, "127.0.0.1" },
+		{ "[::]:80", NULL, "::1" },
+		{ "[::ffff:0.0.0.0]:80", NULL, "127.0.0.1" },
+		{ "0.0.0.0:80", "0.0.0.0", "127.0.0.1" },
+		{ "0.0.0.0:80", "10.0.0.9", "10.0.0.9" },
+		{ "[::]:80", "fd00::9", "::1" },
+	};
+	char text[ADDR_TEXT_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct packet p = question(cases[i].to, OUT);
+
+		if (cases[i].from)
+			assert_int_equal(endpoint_parse(span_str(cases[i].from), &p.from, NULL), 0);
+		assert_int_equal(packet_complete(&p, NULL), 0);
+		assert_string_equal(addr_text(&p.to.addr, text), cases[i].reached);
+		assert_int_equal(p.local, PACKET_YES);
+		assert_string_equal(p.iface, "lo");
+	}
 }
 
 static void test_contradictions(void **state)
@@ -386,6 +417,7 @@ int main(void)
 		cmocka_unit_test(test_the_ports),
 		cmocka_unit_test(test_random_packets),
 		cmocka_unit_test(test_endpoints),
+		cmocka_unit_test(test_the_unspecified_address_is_this_host),
 		cmocka_unit_test(test_contradictions),
 		cmocka_unit_test(test_the_source_is_asked_for_only_where_it_counts),
 		cmocka_unit_test(test_every_row_has_a_meaning),
