@@ -87,7 +87,7 @@ int yaml_edit_fill(struct yaml_edit *edit, const yaml_node_t *null, const struct
 int yaml_edit_remove(struct yaml_edit *edit, const yaml_node_t *node, const bool *doomed,
 		     struct err *e);
 
-/* The text with all changes made. */
-void yaml_edit_print(struct yaml_edit *edit, FILE *to);
+/* The text with all changes made. 0, or a usage error where they overlap. */
+int yaml_edit_print(struct yaml_edit *edit, FILE *to, struct err *e);
 
 #endif

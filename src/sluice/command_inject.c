@@ -39,13 +39,21 @@ static int read_all(FILE *from, const char *name, struct span *text, struct err 
 	return 0;
 }
 
+/* What is said of the workloads waits until it is sure that they are printed. */
 static void report(const char *what, void *data)
 {
-	(void)data;
-	log_info("%s", what);
+	fprintf(data, "%s\n", what);
 }
 
-static int inject_file(const struct inject_options *o, const char *path, FILE *out, struct err *e)
+static void log_lines(char *lines)
+{
+	for (char *line; (line = strsep(&lines, "\n")) && *line;)
+		log_info("%s", line);
+}
+
+/* @more: another file follows. */
+static int inject_file(const struct inject_options *o, const char *path, bool more, FILE *out,
+		       FILE *notes, struct err *e)
 {
 	bool input = strcmp(path, "-") == 0;
 	const char *name = input ? "standard input" : path;
@@ -58,10 +66,9 @@ static int inject_file(const struct inject_options *o, const char *path, FILE *o
 	rc = read_all(input ? stdin : file, name, &text, e);
 	if (rc < 0)
 		return rc;
-	rc = inject_stream(text, o, report, NULL, out, e);
-	/* What follows must begin a document, on a line of its own. */
-	if (rc == 0 && text.len && text.ptr[text.len - 1] != '\n')
-		fputc('\n', out);
+	rc = inject_stream(text, o, report, notes, out, e);
+	if (rc == 0 && more)
+		fputs(text.len && text.ptr[text.len - 1] != '\n' ? "\n---\n" : "---\n", out);
 	free((char *)text.ptr);
 	return rc < 0 ? err_wrap(e, "%s", name) : 0;
 }
@@ -83,18 +90,23 @@ static int read_settings(const struct config *c, struct inject_settings *s, char
 }
 
 static int inject_files(const struct config *c, const struct inject_options *o, FILE *out,
-			struct err *e)
+			FILE *notes, struct err *e)
 {
 	static const char *const input = "-";
 	const char *const *files = c->operand_count ? c->operands : &input;
 	size_t count = MAX(c->operand_count, 1u);
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < count; i++) {
-		if (i)
-			fputs("---\n", out);
-		rc = inject_file(o, files[i], out, e);
-	}
+	for (size_t i = 0; rc == 0 && i < count; i++)
+		rc = inject_file(o, files[i], i + 1 < count, out, notes, e);
+	return rc;
+}
+
+/* 0, or what went wrong before or while closing. */
+static int close_text(FILE *text, int rc, struct err *e)
+{
+	if (text && fclose(text) == EOF && rc == 0)
+		return err_set(e, -ENOMEM, "out of memory for the manifests");
 	return rc;
 }
 
@@ -102,24 +114,23 @@ int command_inject(const struct config *c, struct err *e)
 {
 	struct inject_options o = c->inject;
 	char *names[INJECT_SETTINGS] = { NULL };
-	_cleanup_free_ char *text = NULL;
-	size_t len = 0;
-	FILE *out = open_memstream(&text, &len);
-	int rc;
+	_cleanup_free_ char *text = NULL, *lines = NULL;
+	size_t len = 0, lines_len = 0;
+	FILE *out = open_memstream(&text, &len), *notes = open_memstream(&lines, &lines_len);
+	int rc = out && notes ? 0 : err_set(e, -ENOMEM, "out of memory for the manifests");
 
-	if (!out)
-		return err_set(e, -ENOMEM, "out of memory for the manifests");
-	rc = read_settings(c, &o.settings, names, e);
 	if (rc == 0)
-		rc = inject_files(c, &o, out, e);
-	if (fclose(out) == EOF && rc == 0)
-		rc = err_set(e, -ENOMEM, "out of memory for the manifests");
+		rc = read_settings(c, &o.settings, names, e);
+	if (rc == 0)
+		rc = inject_files(c, &o, out, notes, e);
+	rc = close_text(notes, close_text(out, rc, e), e);
 	for (size_t i = 0; i < c->set_count; i++)
 		free(names[i]);
+	if (rc == 0)
+		rc = privs_end(e);
 	if (rc < 0)
 		return rc;
-	rc = privs_end(e);
-	if (rc == 0)
-		fwrite(text, 1, len, stdout);
-	return rc < 0 ? rc : EXIT_DONE;
+	fwrite(text, 1, len, stdout);
+	log_lines(lines);
+	return EXIT_DONE;
 }

@@ -211,7 +211,7 @@ static void warn(struct run *r, const struct workload *w, const struct inject_se
 
 /* ---- Putting in ---- */
 
-/* A list or map of nodes that stand elsewhere already cannot be made; so copies, one level deep. */
+/* One container or two, in this order. */
 static struct object *listed(struct object_pool *pool, struct object *first, struct object *second)
 {
 	struct object *list = object_list(pool, NULL, NULL);
@@ -224,27 +224,41 @@ static struct object *listed(struct object_pool *pool, struct object *first, str
 	return list;
 }
 
-/* Adds @entries to the value of @key in @map, which may be absent or null. */
-static int add_containers(struct run *r, yaml_node_t *spec, yaml_node_t *list, const char *key,
-			  struct object_pool *pool, struct object *items, bool behind,
-			  struct err *e)
+/* A map of this one entry. */
+static struct object *entry_of(struct object_pool *pool, const char *key, struct object *value)
 {
+	struct object *map = object_map(pool, NULL, NULL);
+
+	if (!map || !value)
+		return NULL;
+	value->key = key;
+	map->first = map->last = value;
+	return map;
+}
+
+/*
+ * Adds @more, a list or map, to @node, the value of @key in the map @parent, which may be absent or
+ * null. @behind: of a list, behind its other items.
+ */
+static int add_to(struct run *r, yaml_node_t *parent, yaml_node_t *node, const char *key,
+		  struct object *more, bool behind, struct object_pool *pool, struct err *e)
+{
+	bool list = more && more->kind == OBJECT_LIST;
 	struct object *entry;
 
-	if (list && list->type == YAML_SEQUENCE_NODE)
-		return yaml_edit_add_items(&r->edit, list, items, behind, e);
-	if (list && !yaml_edit_is_null(list))
-		return err_usage(e, "line %u: '%s' is no list", yaml_edit_line(list), key);
-	if (list) {
-		r->exact = false;
-		return yaml_edit_fill(&r->edit, list, items, e);
-	}
-	entry = object_map(pool, NULL, NULL);
+	if (more && node && node->type == (list ? YAML_SEQUENCE_NODE : YAML_MAPPING_NODE))
+		return list ? yaml_edit_add_items(&r->edit, node, more, behind, e)
+			    : yaml_edit_add_keys(&r->edit, node, more, e);
+	if (node && !yaml_edit_is_null(node))
+		return err_usage(e, "line %u: '%s' is no %s", yaml_edit_line(node), key,
+				 list ? "list" : "map");
+	r->exact &= !node;
+	if (node && more)
+		return yaml_edit_fill(&r->edit, node, more, e);
+	entry = entry_of(pool, key, more);
 	if (!entry)
-		return err_set(e, -ENOMEM, "out of memory for the containers");
-	items->key = key;
-	entry->first = entry->last = items;
-	return yaml_edit_add_keys(&r->edit, spec, entry, e);
+		return err_set(e, -ENOMEM, "out of memory for '%s'", key);
+	return yaml_edit_add_keys(&r->edit, parent, entry, e);
 }
 
 /* The annotations that are not there yet, and the one that says what was added. */
@@ -254,7 +268,7 @@ static struct object *annotations_to_add(struct run *r, const struct workload *w
 	struct object *map = object_map(pool, NULL, NULL);
 	const char *done = w->init_containers ? "" : "initContainers ";
 
-	if (yaml_edit_is_null(w->annotations) && !w->annotations)
+	if (!w->annotations)
 		done = object_format(pool, "%sannotations ", done);
 	if (!w->metadata)
 		done = object_format(pool, "%smetadata ", done);
@@ -275,39 +289,12 @@ static struct object *annotations_to_add(struct run *r, const struct workload *w
 static int add_annotations(struct run *r, const struct workload *w, struct object_pool *pool,
 			   const struct inject_spec *spec, struct err *e)
 {
-	struct object *map = annotations_to_add(r, w, pool, spec), *outer;
+	struct object *map = annotations_to_add(r, w, pool, spec);
 
-	if (pool->failed)
-		return err_set(e, -ENOMEM, "out of memory for the annotations");
-	if (w->annotations && w->annotations->type == YAML_MAPPING_NODE)
-		return yaml_edit_add_keys(&r->edit, w->annotations, map, e);
-	if (w->annotations && !yaml_edit_is_null(w->annotations))
-		return err_usage(e, "line %u: 'annotations' is no map",
-				 yaml_edit_line(w->annotations));
-	if (w->annotations) {
-		r->exact = false;
-		return yaml_edit_fill(&r->edit, w->annotations, map, e);
-	}
-	outer = object_map(pool, NULL, NULL);
-	if (!outer)
-		return err_set(e, -ENOMEM, "out of memory for the annotations");
-	map->key = "annotations";
-	outer->first = outer->last = map;
 	if (w->metadata && w->metadata->type == YAML_MAPPING_NODE)
-		return yaml_edit_add_keys(&r->edit, w->metadata, outer, e);
-	if (w->metadata && !yaml_edit_is_null(w->metadata))
-		return err_usage(e, "line %u: 'metadata' is no map", yaml_edit_line(w->metadata));
-	if (w->metadata) {
-		r->exact = false;
-		return yaml_edit_fill(&r->edit, w->metadata, outer, e);
-	}
-	map = outer;
-	map->key = "metadata";
-	outer = object_map(pool, NULL, NULL);
-	if (!outer)
-		return err_set(e, -ENOMEM, "out of memory for the annotations");
-	outer->first = outer->last = map;
-	return yaml_edit_add_keys(&r->edit, w->template, outer, e);
+		return add_to(r, w->metadata, w->annotations, "annotations", map, false, pool, e);
+	return add_to(r, w->template, w->metadata, "metadata", entry_of(pool, "annotations", map),
+		      false, pool, e);
 }
 
 static int put_in(struct run *r, const struct workload *w, struct err *e)
@@ -329,12 +316,12 @@ static int put_in(struct run *r, const struct workload *w, struct err *e)
 		rc = inject_spec_build(&spec, &pool, &o, label, false, e);
 	if (rc == 0) {
 		first = listed(&pool, spec.rules, sidecar ? spec.proxy : NULL);
-		rc = add_containers(r, w->spec, w->init_containers, "initContainers", &pool, first,
-				    false, e);
+		rc = add_to(r, w->spec, w->init_containers, "initContainers", first, false, &pool,
+			    e);
 	}
 	if (rc == 0 && !sidecar)
-		rc = add_containers(r, w->spec, w->containers, "containers", &pool,
-				    listed(&pool, spec.proxy, NULL), true, e);
+		rc = add_to(r, w->spec, w->containers, "containers",
+			    listed(&pool, spec.proxy, NULL), true, &pool, e);
 	if (rc == 0)
 		rc = add_annotations(r, w, &pool, &spec, e);
 	if (rc == 0) {
@@ -439,8 +426,15 @@ static int do_items(struct run *r, yaml_node_t *object, unsigned depth, struct e
 
 	if (rc == 0 && items && items->type != YAML_SEQUENCE_NODE)
 		return 0;
-	for (size_t i = 0; rc == 0 && i < yaml_edit_size(items); i++)
-		rc = do_object(r, yaml_edit_item(&r->edit, items, i), depth + 1, e);
+	if (rc == 0)
+		rc = yaml_edit_own(&r->edit, items, "items", e);
+	for (size_t i = 0; rc == 0 && i < yaml_edit_size(items); i++) {
+		yaml_node_t *item = yaml_edit_item(&r->edit, items, i);
+
+		rc = yaml_edit_own(&r->edit, item, "items", e);
+		if (rc == 0)
+			rc = do_object(r, item, depth + 1, e);
+	}
 	return rc;
 }
 
@@ -540,6 +534,30 @@ static int check_depth(struct span in, struct err *e)
 	return rc;
 }
 
+/* Where we look for lines, libyaml must see the same: it takes other characters for a break, too.
+ */
+static int check_breaks(struct span in, struct err *e)
+{
+	static const struct span others[] = { { "\xc2\x85", 2 },
+					      { "\xe2\x80\xa8", 3 },
+					      { "\xe2\x80\xa9", 3 } };
+	size_t line = 1;
+
+	for (struct span at = in; at.len; at.ptr++, at.len--) {
+		bool odd = at.ptr[0] == '\r' && (at.len == 1 || at.ptr[1] != '\n');
+
+		line += at.ptr[0] == '\n';
+		for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+			odd |= span_starts(at, others[i]);
+		if (odd)
+			return err_usage(e,
+					 "line %zu: a line break that is neither LF nor CR LF (a "
+					 "lone CR, NEL, U+2028, U+2029): write it as an escape",
+					 line);
+	}
+	return 0;
+}
+
 static int change(struct run *r, struct span in, FILE *out, struct err *e)
 {
 	yaml_parser_t parser;
@@ -552,8 +570,10 @@ static int change(struct run *r, struct span in, FILE *out, struct err *e)
 	yaml_edit_init(&r->edit, in);
 	r->exact = true;
 	rc = do_documents(r, &parser, e);
+	if (rc == 0 && r->edit.count)
+		rc = check_breaks(in, e);
 	if (rc == 0)
-		yaml_edit_print(&r->edit, out);
+		rc = yaml_edit_print(&r->edit, out, e);
 	yaml_edit_fini(&r->edit);
 	yaml_parser_delete(&parser);
 	return rc;
@@ -584,6 +604,7 @@ static int verify(const struct run *done, struct span before, struct span after,
 int inject_stream(struct span in, const struct inject_options *o, inject_reporter *report,
 		  void *data, FILE *out, struct err *e)
 {
+	const struct span mark = SPAN_LIT("\xef\xbb\xbf"); /* of byte order */
 	struct run r = { .options = o, .report = report, .data = data };
 	_cleanup_free_ char *text = NULL;
 	size_t len = 0;
@@ -592,6 +613,11 @@ int inject_stream(struct span in, const struct inject_options *o, inject_reporte
 
 	if (!to)
 		return err_set(e, -ENOMEM, "out of memory for the manifests");
+	/* libyaml skips it only where it may guess the encoding. */
+	if (span_starts(in, mark)) {
+		fwrite(mark.ptr, 1, mark.len, out);
+		in = SPAN(in.ptr + mark.len, in.len - mark.len);
+	}
 	rc = check_depth(in, e);
 	if (rc == 0)
 		rc = change(&r, in, to, e);

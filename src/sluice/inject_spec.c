@@ -62,8 +62,10 @@ static int check_value(const char *name, const char *value, struct err *e)
 			return err_usage(e, "%s: a value of printable ASCII, please", name);
 	}
 	/* One user runs the container; rules could take several. */
-	if (strcmp(name, "proxy-uid") == 0 && value[strspn(value, "0123456789")])
-		return err_usage(e, "proxy-uid: '%.64s': a number: the container runs as it",
+	if (strcmp(name, "proxy-uid") == 0 &&
+	    (value[strspn(value, "0123456789")] || !strtoul(value, NULL, 10)))
+		return err_usage(e,
+				 "proxy-uid: '%.64s': one number above 0: the container runs as it",
 				 value);
 	return 0;
 }
@@ -147,12 +149,12 @@ static const char *is_annotated(const struct build *b, const char *name)
 	return object_format(b->pool, "'" INJECT_PREFIX "%s' in variables.annotations", name);
 }
 
-/* "1337", which is another if the option @name says so. */
+/* "1337", which is another if the option @name says so; without zeros before it, as in octal. */
 static const char *number(struct build *b, const char *name, const char *fallback)
 {
 	const char *set = inject_settings_get(&b->options->settings, name);
 
-	return set ? set : fallback;
+	return set ? object_format(b->pool, "%lu", strtoul(set, NULL, 10)) : fallback;
 }
 
 static void add_number(struct build *b, struct object *in, const char *key, const char *name,
@@ -290,7 +292,10 @@ static void add_security(struct build *b, struct object *c, bool rules)
 	add_number(b, s, "runAsUser", "proxy-uid", "1337");
 	add_number(b, s, "runAsGroup", "proxy-uid", "1337");
 	object_plain(b->pool, s, "runAsNonRoot", "true");
-	object_plain(b->pool, s, "readOnlyRootFilesystem", "true");
+	/* The lock of the legacy tables is a file, below /run. */
+	o = object_plain(b->pool, s, "readOnlyRootFilesystem", rules && legacy ? "false" : "true");
+	if (o && b->for_policy && rules)
+		o->cel = object_format(b->pool, "!%s", legacy_cel);
 	o = object_plain(b->pool, s, "allowPrivilegeEscalation",
 			 rules || tproxy ? "true" : "false");
 	if (o && b->for_policy && !rules)

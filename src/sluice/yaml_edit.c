@@ -7,8 +7,6 @@
 void yaml_edit_init(struct yaml_edit *edit, struct span source)
 {
 	*edit = (struct yaml_edit){ .source = source };
-	if (span_starts(source, SPAN_LIT("\xef\xbb\xbf")))
-		edit->last_offset = 3;
 }
 
 void yaml_edit_fini(struct yaml_edit *edit)
@@ -244,6 +242,40 @@ static bool is_alias(struct yaml_edit *edit, const yaml_node_t *node, size_t ind
 	       (index && at <= yaml_edit_item(edit, node, index - 1)->start_mark.index);
 }
 
+/* Whether a line has nothing but blanks and perhaps a comment from @at on. */
+static bool rest_is_empty(const struct yaml_edit *edit, size_t at)
+{
+	while (at < edit->source.len && strchr(" \t\r", edit->source.ptr[at]))
+		at++;
+	return at >= edit->source.len || strchr("#\n", edit->source.ptr[at]);
+}
+
+/* Moves *@at, where an item of a block list begins, back to its dash, perhaps some lines above. */
+static bool dash_before(const struct yaml_edit *edit, size_t *at)
+{
+	const char *s = edit->source.ptr;
+	size_t p = *at;
+
+	while (p && s[p - 1] == ' ')
+		p--;
+	while (p && s[p - 1] == '\n') {
+		size_t begin = line_start(edit, p - 1);
+
+		p = begin + strspn(s + begin, " ");
+		if (s[p] == '-' && rest_is_empty(edit, p + 1)) {
+			*at = p;
+			return true;
+		}
+		if (!rest_is_empty(edit, p))
+			return false;
+		p = begin;
+	}
+	if (!p || s[p - 1] != '-')
+		return false;
+	*at = p - 1;
+	return true;
+}
+
 static int piece_of(struct yaml_edit *edit, const yaml_node_t *node, size_t index,
 		    struct piece *piece, struct err *e)
 {
@@ -260,16 +292,8 @@ static int piece_of(struct yaml_edit *edit, const yaml_node_t *node, size_t inde
 	piece->end = offset_of(edit, last->end_mark);
 	if (is_flow(node))
 		return 0;
-	if (list) {
-		/* Back over the blanks behind the dash. */
-		do {
-			if (!piece->start)
-				return bad_layout(first, "an item without its dash", e);
-			piece->start--;
-		} while (s[piece->start] == ' ');
-		if (s[piece->start] != '-')
-			return bad_layout(first, "an item with a tag or an anchor", e);
-	}
+	if (list && !dash_before(edit, &piece->start))
+		return bad_layout(first, "an item with a tag or an anchor", e);
 	/* The end mark of a block scalar is at the beginning of a line behind it. */
 	if (is_block_scalar(last) && piece->end > piece->start && s[piece->end - 1] == '\n')
 		piece->end--;
@@ -526,15 +550,18 @@ static bool is_crlf(const struct yaml_edit *edit, size_t at)
 	return end && end > s && end[-1] == '\r';
 }
 
-void yaml_edit_print(struct yaml_edit *edit, FILE *to)
+int yaml_edit_print(struct yaml_edit *edit, FILE *to, struct err *e)
 {
 	size_t at = 0;
 
-	qsort(edit->changes, edit->count, sizeof(*edit->changes), by_place);
+	if (edit->count)
+		qsort(edit->changes, edit->count, sizeof(*edit->changes), by_place);
 	for (size_t i = 0; i < edit->count; i++) {
 		const struct yaml_change *c = &edit->changes[i];
 		bool crlf = is_crlf(edit, c->at);
 
+		if (c->at < at)
+			return err_usage(e, "two changes at one place: an alias may be the reason");
 		fwrite(edit->source.ptr + at, 1, c->at - at, to);
 		for (const char *p = c->insert; p && *p; p++) {
 			if (*p == '\n' && crlf)
@@ -544,4 +571,5 @@ void yaml_edit_print(struct yaml_edit *edit, FILE *to)
 		at = c->at + c->remove;
 	}
 	fwrite(edit->source.ptr + at, 1, edit->source.len - at, to);
+	return 0;
 }
