@@ -48,6 +48,7 @@ struct forward_request {
 	bool host_field;      /* it has a Host field */
 	bool changes;	      /* forward_request_write() gives other bytes than it was made of */
 	bool last;	      /* the client wants no more answers after this one's */
+	bool upgrade;	      /* it offers another protocol: 101 may be the answer */
 	struct span expected; /* the Host field's value */
 };
 

@@ -142,6 +142,7 @@ static struct span name_of(struct span line)
 /* What the fields of a head say about its message. */
 struct said {
 	bool length, coding, chunked, host, close, keep_alive;
+	bool protocol, upgrade; /* an Upgrade, and that it is for the next server */
 	uint64_t bytes;
 	const char *wrong;
 };
@@ -160,11 +161,13 @@ static void say_connection(struct said *s, struct span line)
 	struct span name = name_of(line);
 	struct span value = SPAN(line.ptr + name.len, line.len - name.len);
 
+	s->protocol |= span_eq_nocase(name, SPAN_LIT("upgrade"));
 	if (!span_eq_nocase(name, SPAN_LIT("connection")))
 		return;
 	value = SPAN(value.ptr + 1, value.len - 1);
 	s->close |= has_word(value, SPAN_LIT("close"));
 	s->keep_alive |= has_word(value, SPAN_LIT("keep-alive"));
+	s->upgrade |= has_word(value, SPAN_LIT("upgrade"));
 }
 
 static struct http1_line whole_line(struct span line)
@@ -293,6 +296,8 @@ static const char *judge_request(struct forward_request *r, const struct said *s
 	r->framing = s->chunked ? FORWARD_CHUNKED : s->bytes ? FORWARD_LENGTH : FORWARD_NONE;
 	r->body = s->bytes;
 	r->last = s->close || (old && !s->keep_alive);
+	/* RFC 9110 sect. 7.8. */
+	r->upgrade = s->protocol && s->upgrade && !old;
 	return NULL;
 }
 

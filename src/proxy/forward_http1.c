@@ -128,6 +128,19 @@ void forward_exchange_client(struct forward *x)
 }
 
 /*
+ * Whether the server may take the connection over with 101: else what the client sends next would
+ * be the server's, whomever it is for. So only where that was asked for, and where the client has
+ * sent nothing behind it, which may be a request for another host. It has not seen the 101 yet.
+ */
+static bool may_upgrade(const struct forward *x)
+{
+	char byte;
+
+	return x->request.upgrade && x->request_whole && !x->in.len &&
+	       recv(x->flow.legs[FLOW_CLIENT].source.fd, &byte, 1, MSG_PEEK) <= 0;
+}
+
+/*
  * How many of @bytes from the server are the client's: whole heads, and content. False: they are no
  * answer.
  */
@@ -154,6 +167,8 @@ static bool read_response(struct forward *x, struct span bytes, size_t *used)
 		default:
 			return false;
 		}
+		if (r.status == 101 && !may_upgrade(x))
+			return false;
 		*used += r.length;
 		if (r.status == 101) {
 			x->upgraded = x->response_whole = true;

@@ -172,6 +172,37 @@ static void test_what_is_refused(void **state)
 	}
 }
 
+static void test_upgrades(void **state)
+{
+	static const struct {
+		const char *text;
+		bool upgrade;
+	} cases[] = {
+		{ "GET / HTTP/1.1\r\n" H "Upgrade: x\r\nConnection: upgrade\r\n\r\n", true },
+		{ "GET / HTTP/1.1\r\n" H "connection: TE ,UPGRADE\r\nuPGRADE: x/1, y\r\n\r\n",
+		  true },
+		{ "GET / HTTP/1.1\r\n" H
+		  "Connection: x\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+		  true },
+		{ "GET / HTTP/1.1\r\n" H "\r\n", false },
+		{ "GET / HTTP/1.1\r\n" H "Upgrade: x\r\n\r\n", false },
+		{ "GET / HTTP/1.1\r\n" H "Connection: upgrade\r\n\r\n", false },
+		{ "GET / HTTP/1.1\r\n" H "Connection: upgrades\r\nUpgrade: x\r\n\r\n", false },
+		{ "GET / HTTP/1.1\r\n" H "Connection: upgrade\r\nUpgrades: x\r\n\r\n", false },
+		{ "GET / HTTP/1.0\r\n" H "Connection: upgrade\r\nUpgrade: x\r\n\r\n", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct forward_request r;
+		const char *why;
+
+		assert_int_equal(forward_request_read(span_str(cases[i].text), &r, &why),
+				 FORWARD_READ);
+		assert_int_equal(r.upgrade, cases[i].upgrade);
+	}
+}
+
 static void test_how_requests_go_on(void **state)
 {
 	static const struct {
@@ -296,6 +327,7 @@ int main(void)
 		cmocka_unit_test(test_whom_requests_are_for),
 		cmocka_unit_test(test_what_is_refused),
 		cmocka_unit_test(test_how_requests_go_on),
+		cmocka_unit_test(test_upgrades),
 		cmocka_unit_test(test_foreign_beginnings),
 		cmocka_unit_test(test_responses),
 	};
