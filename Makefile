@@ -38,7 +38,7 @@ common := addr caps error interval json log options packet parse protocol syscal
 sluice := backend backend_iptc backend_nft command_explain command_inject command_verify commands \
 	compare compare_set compare_xt config config_options decode_match decode_nft decode_xt \
 	diff drain encode_expr encode_nft encode_xt explain explain_nft explain_xt inject \
-	inject_spec lacks legacy lower main man neighbours netns nft_list nft_read nft_write \
+	inject_spec inject_workload lacks legacy lower main man neighbours netns nft_list nft_read nft_write \
 	nl_batch nl_socket objects owners plan plan_facts plan_json plan_nft plan_text privs \
 	privs_calls readback rtnl ruleset sock_destroy stage status status_print tproxy_route \
 	verify_net verify_pick verify_run watch xt_lock xtable yaml_edit

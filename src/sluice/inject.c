@@ -1,425 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Our containers in manifests: see inject.h. */
+/* Streams of manifests: see inject.h. */
 #include "inject.h"
 
-#include "yaml_edit.h"
+#include "inject_workload.h"
 
 #include <errno.h>
-#include <stdarg.h>
 
-/* Where the template of the pods is. */
-static const struct kind {
-	const char *group, *name;
-	const char *path[5];
-	bool ends; /* its pods are done some time */
-} kinds[] = {
-	{ "", "Pod", { NULL }, false },
-	{ "", "ReplicationController", { "spec", "template", NULL }, false },
-	{ "apps", "Deployment", { "spec", "template", NULL }, false },
-	{ "apps", "StatefulSet", { "spec", "template", NULL }, false },
-	{ "apps", "DaemonSet", { "spec", "template", NULL }, false },
-	{ "apps", "ReplicaSet", { "spec", "template", NULL }, false },
-	{ "batch", "Job", { "spec", "template", NULL }, true },
-	{ "batch", "CronJob", { "spec", "jobTemplate", "spec", "template", NULL }, true },
-};
+static int do_object(struct inject_run *r, yaml_node_t *object, unsigned depth, struct err *e);
 
-struct run {
-	const struct inject_options *options;
-	struct yaml_edit edit;
-	inject_reporter *report;
-	void *data;
-	bool exact; /* taking out again what was put in gives the same bytes */
-};
-
-/* A template of pods, and what of it we look at; NULL: absent. */
-struct workload {
-	const struct kind *kind;
-	char title[320]; /* "Deployment/web" */
-	yaml_node_t *template, *metadata, *annotations, *labels, *spec, *init_containers,
-		*containers;
-};
-
-static void tell(struct run *r, const struct workload *w, const char *fmt, ...) _printf_(3, 4);
-static void tell(struct run *r, const struct workload *w, const char *fmt, ...)
-{
-	char text[768];
-	va_list args;
-	int n = snprintf(text, sizeof(text), "%s: ", w->title);
-
-	va_start(args, fmt);
-	vsnprintf(text + n, sizeof(text) - (size_t)n, fmt, args);
-	va_end(args);
-	if (r->report)
-		r->report(text, r->data);
-}
-
-/* ---- Reading ---- */
-
-static const struct kind *kind_of(struct span api, struct span name)
-{
-	const char *slash = memchr(api.ptr, '/', api.len);
-	struct span group = SPAN(api.ptr, slash ? (size_t)(slash - api.ptr) : 0);
-
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		if (span_eq(name, span_str(kinds[i].name)) &&
-		    span_eq(group, span_str(kinds[i].group)))
-			return &kinds[i];
-	}
-	return NULL;
-}
-
-static int workload_read(struct run *r, struct workload *w, yaml_node_t *object, struct err *e)
-{
-	struct yaml_edit *edit = &r->edit;
-	const struct {
-		yaml_node_t **from, **to;
-		const char *key;
-	} parts[] = {
-		{ &w->template, &w->metadata, "metadata" },
-		{ &w->metadata, &w->annotations, "annotations" },
-		{ &w->metadata, &w->labels, "labels" },
-		{ &w->template, &w->spec, "spec" },
-		{ &w->spec, &w->init_containers, "initContainers" },
-		{ &w->spec, &w->containers, "containers" },
-	};
-
-	w->template = object;
-	for (const char *const *key = w->kind->path; *key; key++) {
-		int rc = yaml_edit_get(edit, w->template, *key, &w->template, e);
-
-		if (rc == 0)
-			rc = yaml_edit_own(edit, w->template, *key, e);
-		if (rc < 0)
-			return rc;
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
-		int rc = yaml_edit_get(edit, *parts[i].from, parts[i].key, parts[i].to, e);
-
-		/* Labels are only looked at. */
-		if (rc == 0 && parts[i].to != &w->labels)
-			rc = yaml_edit_own(edit, *parts[i].to, parts[i].key, e);
-		if (rc < 0)
-			return rc;
-	}
-	return 0;
-}
-
-/* The text at a path of keys; empty where there is none. Errors are another's to tell. */
-static struct span text_at(struct run *r, yaml_node_t *node, const char *const *path)
-{
-	struct err ignored = ERR_INIT;
-
-	for (; *path; path++) {
-		if (yaml_edit_get(&r->edit, node, *path, &node, &ignored) < 0)
-			return SPAN("", 0);
-	}
-	return yaml_edit_text(node);
-}
-
-#define TEXT_AT(r, node, ...) text_at(r, node, (const char *const[]){ __VA_ARGS__, NULL })
-
-static struct span annotation(struct run *r, const struct workload *w, const char *name)
-{
-	return TEXT_AT(r, w->annotations, name);
-}
-
-static bool is_ours(struct span name)
-{
-	return span_eq(name, SPAN_LIT(INJECT_RULES)) || span_eq(name, SPAN_LIT(INJECT_PROXY));
-}
-
-static bool has_ours(struct run *r, yaml_node_t *list)
-{
-	for (size_t i = 0; i < yaml_edit_size(list); i++) {
-		yaml_node_t *item = yaml_edit_item(&r->edit, list, i);
-
-		if (item && is_ours(TEXT_AT(r, item, "name")))
-			return true;
-	}
-	return false;
-}
-
-/* Why this one is left alone; NULL: it is not. */
-static const char *reason_to_skip(struct run *r, const struct workload *w)
-{
-	struct span said = annotation(r, w, INJECT_SWITCH);
-	bool injected = has_ours(r, w->init_containers) || has_ours(r, w->containers);
-
-	if (r->options->remove)
-		return injected ? NULL : "not injected";
-	if (!w->template)
-		return "it has no template of pods";
-	if (!yaml_edit_size(w->containers))
-		return "it has no containers";
-	if (span_eq(said, SPAN_LIT("false")) || span_eq(said, SPAN_LIT("disabled")))
-		return INJECT_SWITCH " says so";
-	if (injected)
-		return "already injected; take it out with --remove first";
-	if (span_eq(TEXT_AT(r, w->spec, "hostNetwork"), SPAN_LIT("true")))
-		return "hostNetwork: its network is the node's";
-	if (span_eq(TEXT_AT(r, w->spec, "os", "name"), SPAN_LIT("windows")) ||
-	    span_eq(TEXT_AT(r, w->spec, "nodeSelector", "kubernetes.io/os"), SPAN_LIT("windows")))
-		return "Windows: there is no netfilter";
-	return NULL;
-}
-
-static int settings_of(struct run *r, const struct workload *w, struct inject_settings *s,
-		       struct err *e)
-{
-	const yaml_node_t *map = w->annotations;
-
-	*s = r->options->settings;
-	for (size_t i = 0; map && map->type == YAML_MAPPING_NODE && i < yaml_edit_size(map); i++) {
-		struct span key = yaml_edit_key(&r->edit, map, i);
-		const yaml_node_pair_t *pair = &map->data.mapping.pairs.start[i];
-		const char *value =
-			yaml_edit_text(yaml_document_get_node(r->edit.doc, pair->value)).ptr;
-
-		if (!span_starts(key, SPAN_LIT(INJECT_PREFIX)) ||
-		    span_eq(key, SPAN_LIT(INJECT_SWITCH)) || span_eq(key, SPAN_LIT(INJECT_DONE)))
-			continue;
-		/* Both end in a NUL, as all of libyaml's. */
-		if (inject_settings_add(s, key.ptr + strlen(INJECT_PREFIX), value, e) < 0)
-			return err_wrap(e, "annotation %s", key.ptr);
-	}
-	return inject_settings_check(s, e);
-}
-
-/* What may surprise, said where it does no harm to go on. */
-static void warn(struct run *r, const struct workload *w, const struct inject_settings *s)
-{
-	const char *uid = inject_settings_get(s, "proxy-uid");
-	bool same = false;
-
-	uid = uid ? uid : "1337";
-	same = span_eq(TEXT_AT(r, w->spec, "securityContext", "runAsUser"), span_str(uid));
-	for (size_t i = 0; i < yaml_edit_size(w->containers); i++)
-		same |= span_eq(TEXT_AT(r, yaml_edit_item(&r->edit, w->containers, i),
-					"securityContext", "runAsUser"),
-				span_str(uid));
-	if (same)
-		tell(r, w,
-		     "warning: it runs as user %s, as the proxy does: what it sends is not "
-		     "measured; "
-		     "give the proxy another (" INJECT_PREFIX "proxy-uid)",
-		     uid);
-	if (w->kind->ends && r->options->form == INJECT_CLASSIC)
-		tell(r, w,
-		     "warning: as a classic container the proxy outlives the work: have it end by "
-		     "POST /quit, or use --form=sidecar");
-}
-
-/* ---- Putting in ---- */
-
-/* One container or two, in this order. */
-static struct object *listed(struct object_pool *pool, struct object *first, struct object *second)
-{
-	struct object *list = object_list(pool, NULL, NULL);
-
-	if (!list)
-		return NULL;
-	list->first = first;
-	list->last = second ? second : first;
-	first->next = second;
-	return list;
-}
-
-/* A map of this one entry. */
-static struct object *entry_of(struct object_pool *pool, const char *key, struct object *value)
-{
-	struct object *map = object_map(pool, NULL, NULL);
-
-	if (!map || !value)
-		return NULL;
-	value->key = key;
-	map->first = map->last = value;
-	return map;
-}
-
-/*
- * Adds @more, a list or map, to @node, the value of @key in the map @parent, which may be absent or
- * null. @behind: of a list, behind its other items.
- */
-static int add_to(struct run *r, yaml_node_t *parent, yaml_node_t *node, const char *key,
-		  struct object *more, bool behind, struct object_pool *pool, struct err *e)
-{
-	bool list = more && more->kind == OBJECT_LIST;
-	struct object *entry;
-
-	if (more && node && node->type == (list ? YAML_SEQUENCE_NODE : YAML_MAPPING_NODE))
-		return list ? yaml_edit_add_items(&r->edit, node, more, behind, e)
-			    : yaml_edit_add_keys(&r->edit, node, more, e);
-	if (node && !yaml_edit_is_null(node))
-		return err_usage(e, "line %u: '%s' is no %s", yaml_edit_line(node), key,
-				 list ? "list" : "map");
-	r->exact &= !node;
-	if (node && more)
-		return yaml_edit_fill(&r->edit, node, more, e);
-	entry = entry_of(pool, key, more);
-	if (!entry)
-		return err_set(e, -ENOMEM, "out of memory for '%s'", key);
-	return yaml_edit_add_keys(&r->edit, parent, entry, e);
-}
-
-/* The annotations that are not there yet, and the one that says what was added. */
-static struct object *annotations_to_add(struct run *r, const struct workload *w,
-					 struct object_pool *pool, const struct inject_spec *spec)
-{
-	struct object *map = object_map(pool, NULL, NULL);
-	const char *done = w->init_containers ? "" : "initContainers ";
-
-	if (!w->annotations)
-		done = object_format(pool, "%sannotations ", done);
-	if (!w->metadata)
-		done = object_format(pool, "%smetadata ", done);
-	for (const struct object *a = spec->annotations->first; a; a = a->next) {
-		if (annotation(r, w, a->key).len) {
-			tell(r, w, "warning: it has an annotation %s of its own, which stays",
-			     a->key);
-			continue;
-		}
-		object_text(pool, map, a->key, a->text);
-		done = object_format(pool, "%s%s ", done, a->key);
-	}
-	object_text(pool, map, INJECT_DONE,
-		    object_format(pool, "%.*s", (int)MAX(strlen(done), 1u) - 1, done));
-	return map;
-}
-
-static int add_annotations(struct run *r, const struct workload *w, struct object_pool *pool,
-			   const struct inject_spec *spec, struct err *e)
-{
-	struct object *map = annotations_to_add(r, w, pool, spec);
-
-	if (w->metadata && w->metadata->type == YAML_MAPPING_NODE)
-		return add_to(r, w->metadata, w->annotations, "annotations", map, false, pool, e);
-	return add_to(r, w->template, w->metadata, "metadata", entry_of(pool, "annotations", map),
-		      false, pool, e);
-}
-
-static int put_in(struct run *r, const struct workload *w, struct err *e)
-{
-	static const char *const labels[] = { "app.kubernetes.io/name", "app" };
-	struct object_pool pool = OBJECT_POOL_INIT;
-	struct inject_options o = *r->options;
-	const char *label = NULL;
-	struct inject_spec spec;
-	struct object *first;
-	bool sidecar = o.form == INJECT_SIDECAR;
-	int rc = settings_of(r, w, &o.settings, e);
-
-	for (size_t i = 0; i < ARRAY_SIZE(labels) && !label; i++) {
-		if (TEXT_AT(r, w->labels, labels[i]).len)
-			label = labels[i];
-	}
-	if (rc == 0)
-		rc = inject_spec_build(&spec, &pool, &o, label, false, e);
-	if (rc == 0) {
-		first = listed(&pool, spec.rules, sidecar ? spec.proxy : NULL);
-		rc = add_to(r, w->spec, w->init_containers, "initContainers", first, false, &pool,
-			    e);
-	}
-	if (rc == 0 && !sidecar)
-		rc = add_to(r, w->spec, w->containers, "containers",
-			    listed(&pool, spec.proxy, NULL), true, &pool, e);
-	if (rc == 0)
-		rc = add_annotations(r, w, &pool, &spec, e);
-	if (rc == 0) {
-		tell(r, w, "injected " INJECT_RULES " and " INJECT_PROXY "%s",
-		     sidecar ? ", a sidecar" : "");
-		warn(r, w, &o.settings);
-	}
-	object_pool_fini(&pool);
-	return rc;
-}
-
-/* ---- Taking out ---- */
-
-/* Whether @word is one of those in @text, between blanks. */
-static bool has_word(struct span text, struct span word)
-{
-	struct span item;
-	bool done = false;
-
-	while (span_next(&text, ' ', &item, &done)) {
-		if (span_eq(item, word))
-			return true;
-	}
-	return false;
-}
-
-/*
- * Removes our items of a list; *@all: that would be all of them, and the list was ours, too: it is
- * for the caller to remove. @added: whether it was.
- */
-static int take_out_items(struct run *r, yaml_node_t *list, bool added, bool *all, struct err *e)
-{
-	size_t count = yaml_edit_size(list), ours = 0;
-	_cleanup_free_ bool *doomed = calloc(count + 1, sizeof(*doomed));
-
-	*all = false;
-	if (!doomed)
-		return err_set(e, -ENOMEM, "out of memory for a list");
-	for (size_t i = 0; i < count; i++) {
-		yaml_node_t *item = yaml_edit_item(&r->edit, list, i);
-
-		doomed[i] = item && is_ours(TEXT_AT(r, item, "name"));
-		ours += doomed[i];
-	}
-	*all = added && ours == count;
-	return *all || !ours ? 0 : yaml_edit_remove(&r->edit, list, doomed, e);
-}
-
-/* The same for keys of a map: those that @ours names, and @key if it is to go. */
-static int take_out_keys(struct run *r, yaml_node_t *map, struct span ours, const char *key,
-			 bool added, bool *all, struct err *e)
-{
-	size_t count = map && map->type == YAML_MAPPING_NODE ? yaml_edit_size(map) : 0, gone = 0;
-	_cleanup_free_ bool *doomed = calloc(count + 1, sizeof(*doomed));
-
-	*all = false;
-	if (!doomed)
-		return err_set(e, -ENOMEM, "out of memory for a map");
-	for (size_t i = 0; i < count; i++) {
-		struct span at = yaml_edit_key(&r->edit, map, i);
-
-		doomed[i] = span_eq(at, span_str(key)) || has_word(ours, at);
-		gone += doomed[i];
-	}
-	*all = added && gone == count;
-	return *all || !gone ? 0 : yaml_edit_remove(&r->edit, map, doomed, e);
-}
-
-static int take_out(struct run *r, const struct workload *w, struct err *e)
-{
-	struct span done = annotation(r, w, INJECT_DONE);
-	bool all, ignored;
-	int rc;
-
-	rc = take_out_items(r, w->init_containers, has_word(done, SPAN_LIT("initContainers")), &all,
-			    e);
-	if (rc == 0 && all)
-		rc = take_out_keys(r, w->spec, SPAN("", 0), "initContainers", false, &ignored, e);
-	if (rc == 0)
-		rc = take_out_items(r, w->containers, false, &ignored, e);
-	if (rc == 0)
-		rc = take_out_keys(r, w->annotations, done, INJECT_DONE,
-				   has_word(done, SPAN_LIT("annotations")), &all, e);
-	if (rc == 0 && all)
-		rc = take_out_keys(r, w->metadata, SPAN("", 0), "annotations",
-				   has_word(done, SPAN_LIT("metadata")), &all, e);
-	if (rc == 0 && all)
-		rc = take_out_keys(r, w->template, SPAN("", 0), "metadata", false, &ignored, e);
-	if (rc == 0)
-		tell(r, w, "taken out");
-	return rc;
-}
-
-/* ---- Documents ---- */
-
-static int do_object(struct run *r, yaml_node_t *object, unsigned depth, struct err *e);
-
-static int do_items(struct run *r, yaml_node_t *object, unsigned depth, struct err *e)
+static int do_items(struct inject_run *r, yaml_node_t *object, unsigned depth, struct err *e)
 {
 	yaml_node_t *items;
 	int rc = yaml_edit_get(&r->edit, object, "items", &items, e);
@@ -438,34 +27,20 @@ static int do_items(struct run *r, yaml_node_t *object, unsigned depth, struct e
 	return rc;
 }
 
-static int do_object(struct run *r, yaml_node_t *object, unsigned depth, struct err *e)
+static bool is_list(struct span kind)
 {
-	struct span kind = TEXT_AT(r, object, "kind"), name;
-	struct workload w = { .kind = kind_of(TEXT_AT(r, object, "apiVersion"), kind) };
-	const char *skip;
-	int rc;
+	return kind.len >= 4 && memcmp(kind.ptr + kind.len - 4, "List", 4) == 0;
+}
 
-	if (!w.kind)
-		return depth == 0 && kind.len >= 4 &&
-				       memcmp(kind.ptr + kind.len - 4, "List", 4) == 0
-			       ? do_items(r, object, depth, e)
-			       : 0;
-	name = TEXT_AT(r, object, "metadata", "name");
-	if (!name.len)
-		name = TEXT_AT(r, object, "metadata", "generateName");
-	snprintf(w.title, sizeof(w.title), "%s/%.*s", w.kind->name, (int)MIN(name.len, 253u),
-		 name.ptr);
-	rc = workload_read(r, &w, object, e);
-	if (rc < 0)
-		return err_wrap(e, "%s", w.title);
-	skip = reason_to_skip(r, &w);
-	if (skip) {
-		tell(r, &w, "left alone: %s", skip);
-		r->exact &= !has_ours(r, w.init_containers) && !has_ours(r, w.containers);
-		return 0;
-	}
-	rc = r->options->remove ? take_out(r, &w, e) : put_in(r, &w, e);
-	return rc < 0 ? err_wrap(e, "%s", w.title) : 0;
+static int do_object(struct inject_run *r, yaml_node_t *object, unsigned depth, struct err *e)
+{
+	yaml_node_t *kind;
+	int rc = inject_workload(r, object, e);
+
+	if (rc != 0 || depth)
+		return MIN(rc, 0);
+	rc = yaml_edit_get(&r->edit, object, "kind", &kind, e);
+	return rc == 0 && is_list(yaml_edit_text(kind)) ? do_items(r, object, depth, e) : rc;
 }
 
 static int parse_error(const yaml_parser_t *parser, struct err *e)
@@ -479,7 +54,7 @@ static int parse_error(const yaml_parser_t *parser, struct err *e)
 			 parser->context ? " " : "", parser->context ? parser->context : "");
 }
 
-static int do_documents(struct run *r, yaml_parser_t *parser, struct err *e)
+static int do_documents(struct inject_run *r, yaml_parser_t *parser, struct err *e)
 {
 	for (;;) {
 		yaml_document_t doc;
@@ -558,7 +133,7 @@ static int check_breaks(struct span in, struct err *e)
 	return 0;
 }
 
-static int change(struct run *r, struct span in, FILE *out, struct err *e)
+static int change(struct inject_run *r, struct span in, FILE *out, struct err *e)
 {
 	yaml_parser_t parser;
 	int rc;
@@ -580,10 +155,11 @@ static int change(struct run *r, struct span in, FILE *out, struct err *e)
 }
 
 /* What was put in must come out again, and leave no trace; else it is not where it should be. */
-static int verify(const struct run *done, struct span before, struct span after, struct err *e)
+static int verify(const struct inject_run *done, struct span before, struct span after,
+		  struct err *e)
 {
 	struct inject_options o = *done->options;
-	struct run r = { .options = &o };
+	struct inject_run r = { .options = &o };
 	_cleanup_free_ char *text = NULL;
 	size_t len = 0;
 	FILE *to = open_memstream(&text, &len);
@@ -605,7 +181,7 @@ int inject_stream(struct span in, const struct inject_options *o, inject_reporte
 		  void *data, FILE *out, struct err *e)
 {
 	const struct span mark = SPAN_LIT("\xef\xbb\xbf"); /* of byte order */
-	struct run r = { .options = o, .report = report, .data = data };
+	struct inject_run r = { .options = o, .report = report, .data = data };
 	_cleanup_free_ char *text = NULL;
 	size_t len = 0;
 	FILE *to = open_memstream(&text, &len);

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lib.proc import wait_until
 from lib.peers import NOBODY, Twice, certificate, postgres_data, started
 
 LIB = Path(__file__).parent.parent / "lib"
@@ -151,6 +152,9 @@ def test_postgresql(world, side, family, twice, postgres, tmp_path):
     started(world, side.server, 5432, [
         str(program), "-D", str(home / "data"), "-k", str(home), "-p", "5432", "-c",
         "listen_addresses=*", "-c", "fsync=off"], uid=NOBODY, env={"LC_ALL": "C"})
+    # It listens before it takes anybody.
+    wait_until(lambda: "ready" in (home / "data" / "postmaster.pid").read_text(encoding="ascii"),
+               "the database to be up")
     recorder = twice.recorder(family, 5432)
 
     def talk():
