@@ -32,6 +32,8 @@ struct forward_output {
 	size_t len, size;
 };
 
+void forward_output_empty(struct forward_output *o);
+
 enum forward_http2_result {
 	FORWARD_HTTP2_OK,
 	FORWARD_HTTP2_BAD, /* no HTTP/2, or more than the bounds; a GOAWAY has been put out */
@@ -51,7 +53,7 @@ void forward_http2_free(struct forward_http2 *h);
 enum forward_http2_result forward_http2_client(struct forward_http2 *h, struct span bytes);
 enum forward_http2_result forward_http2_server(struct forward_http2 *h, struct span bytes);
 
-/* What is to be sent to either side; the caller empties it. */
+/* What is to be sent to either side; the caller empties it: forward_output_empty(). */
 struct forward_output *forward_http2_to_server(struct forward_http2 *h);
 struct forward_output *forward_http2_to_client(struct forward_http2 *h);
 

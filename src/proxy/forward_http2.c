@@ -7,6 +7,12 @@
 #define FRAME_HEAD 9u
 #define HTTP_PORT  80
 
+/* A stream id and a window's step are 31 bits (RFC 9113 sect. 4.1, 6.9). */
+#define U31_MAX 0x7fffffffu
+
+/* Bytes of resets that wait for the end of the server's frame: of more than a thousand streams. */
+#define LATER_MAX 16384u
+
 enum {
 	DATA = 0,
 	HEADERS = 1,
@@ -19,7 +25,7 @@ enum {
 };
 
 enum { ACK = 0x1, END_STREAM = 0x1, END_HEADERS = 0x4, PADDED = 0x8, PRIORITY = 0x20 };
-enum { NO_ERROR = 0, PROTOCOL_ERROR = 1, INTERNAL_ERROR = 2, CANCEL = 8 };
+enum { NO_ERROR = 0, PROTOCOL_ERROR = 1, INTERNAL_ERROR = 2, CANCEL = 8, ENHANCE_YOUR_CALM = 11 };
 
 #define SETTINGS_HEADER_TABLE_SIZE 1
 
@@ -45,8 +51,13 @@ struct forward_http2 {
 	struct hpack hpack;	    /* of the client's blocks */
 	struct forward_output held; /* the frames of a block that is not whole */
 	struct forward_output to_server, to_client;
-	struct forward_output later; /* ours, for the end of the server's frame */
+	/* Ours, for the end of the server's frame: */
+	struct forward_output later; /* resets */
+	uint32_t window;	     /* what the connection's window grows by; 0: it does not */
+	uint32_t error;		     /* of the GOAWAY */
+	bool goaway;		     /* there is one */
 	uint32_t last;		     /* the newest stream that was passed on */
+	uint32_t least;		     /* the smallest last stream of a GOAWAY so far */
 	uint8_t preface;	     /* bytes of it that have come */
 	bool acknowledged;	     /* our SETTINGS */
 	bool routed, refused;	     /* the first request is there; a stream was left out */
@@ -72,6 +83,12 @@ static bool put(struct forward_output *o, const void *data, size_t len)
 	return true;
 }
 
+void forward_output_empty(struct forward_output *o)
+{
+	free(o->data);
+	*o = (struct forward_output){ .len = 0 };
+}
+
 static void put_u32(unsigned char *at, uint32_t value)
 {
 	for (int i = 0; i < 4; i++)
@@ -92,27 +109,67 @@ static bool put_frame(struct forward_output *o, uint8_t type, uint8_t flags, uin
 	return put(o, head, sizeof(head)) && put(o, payload, len);
 }
 
-/* A frame of ours for the client: between the server's, and never within a header block. */
-static bool tell_client(struct forward_http2 *h, uint8_t type, uint8_t flags, uint32_t stream,
-			const void *payload, size_t len)
+/* RFC 9113 sect. 6.8: no GOAWAY may take back what an earlier one said, the server's or ours. */
+static bool put_goaway(struct forward_http2 *h)
 {
-	bool now = !h->server.head_len && !h->server.block;
+	unsigned char payload[8];
 
-	return put_frame(now ? &h->to_client : &h->later, type, flags, stream, payload, len);
+	h->goaway = false;
+	h->least = MIN(h->least, h->last);
+	put_u32(payload, h->least);
+	put_u32(payload + 4, h->error);
+	return put_frame(&h->to_client, GOAWAY, 0, 0, payload, sizeof(payload));
+}
+
+static bool put_window(struct forward_http2 *h)
+{
+	unsigned char payload[4];
+
+	put_u32(payload, h->window);
+	h->window = 0;
+	return put_frame(&h->to_client, WINDOW_UPDATE, 0, 0, payload, sizeof(payload));
+}
+
+/* Whether a frame of ours may come now: between the server's, and never within a header block. */
+static bool is_between(const struct forward_http2 *h)
+{
+	return !h->server.head_len && !h->server.block;
+}
+
+/* Frames of ours for the client, as soon as they may come. */
+static bool tell_client(struct forward_http2 *h)
+{
+	bool ok = true;
+
+	if (!is_between(h))
+		return true;
+	if (h->later.len) {
+		ok = put(&h->to_client, h->later.data, h->later.len);
+		forward_output_empty(&h->later);
+	}
+	if (h->goaway)
+		ok &= put_goaway(h);
+	if (h->window)
+		ok &= put_window(h);
+	return ok;
 }
 
 static bool tell_goaway(struct forward_http2 *h, uint32_t error)
 {
-	unsigned char payload[8];
+	h->goaway = true;
+	h->error = error;
+	return tell_client(h);
+}
 
-	put_u32(payload, h->last);
-	put_u32(payload + 4, error);
-	return tell_client(h, GOAWAY, 0, 0, payload, sizeof(payload));
+/* It is over. */
+static enum forward_http2_result end(struct forward_http2 *h, uint32_t error)
+{
+	return tell_goaway(h, error) ? FORWARD_HTTP2_BAD : FORWARD_HTTP2_NOMEM;
 }
 
 static enum forward_http2_result bad(struct forward_http2 *h)
 {
-	return tell_goaway(h, PROTOCOL_ERROR) ? FORWARD_HTTP2_BAD : FORWARD_HTTP2_NOMEM;
+	return end(h, PROTOCOL_ERROR);
 }
 
 /* Reads the header of a frame. True: it is whole. */
@@ -129,7 +186,7 @@ static bool read_head(struct walk *w, struct span *bytes)
 		.len = get_u32(w->head) >> 8,
 		.type = w->head[3],
 		.flags = w->head[4],
-		.stream = get_u32(w->head + 5) & 0x7fffffff,
+		.stream = get_u32(w->head + 5) & U31_MAX,
 	};
 	w->left = w->frame.len;
 	w->drop = false;
@@ -241,15 +298,19 @@ static bool is_for_server(const struct forward_http2 *h, const struct block *b)
 }
 
 /* A stream that is known, whose trailers the server could not read: it ends on both sides. */
-static bool end_stream(struct forward_http2 *h, uint32_t stream)
+static enum forward_http2_result end_stream(struct forward_http2 *h, uint32_t stream)
 {
 	unsigned char error[4];
+	bool ok;
 
+	/* A server that stops within a frame must not make us keep what its client goes on with. */
+	if (h->later.len >= LATER_MAX)
+		return end(h, ENHANCE_YOUR_CALM);
 	put_u32(error, CANCEL);
-	if (!put_frame(&h->to_server, RST_STREAM, 0, stream, error, sizeof(error)))
-		return false;
+	ok = put_frame(&h->to_server, RST_STREAM, 0, stream, error, sizeof(error));
 	put_u32(error, INTERNAL_ERROR);
-	return tell_client(h, RST_STREAM, 0, stream, error, sizeof(error));
+	ok = ok && put_frame(&h->later, RST_STREAM, 0, stream, error, sizeof(error));
+	return ok && tell_client(h) ? FORWARD_HTTP2_OK : FORWARD_HTTP2_NOMEM;
 }
 
 /* A whole header block of the client is held. */
@@ -273,10 +334,10 @@ static enum forward_http2_result block_done(struct forward_http2 *h, uint32_t st
 		h->refused = true;
 		ok = tell_goaway(h, NO_ERROR);
 	} else if (!begins) {
-		ok = end_stream(h, stream);
+		rc = end_stream(h, stream);
 	}
-	h->held.len = 0;
-	return ok ? FORWARD_HTTP2_OK : FORWARD_HTTP2_NOMEM;
+	forward_output_empty(&h->held);
+	return ok ? rc : FORWARD_HTTP2_NOMEM;
 }
 
 /* ---- The client's frames ---- */
@@ -300,12 +361,10 @@ static enum forward_http2_result client_frame(struct forward_http2 *h)
 	if (f->type == SETTINGS && f->flags & ACK && !h->acknowledged)
 		w->drop = h->acknowledged = true;
 	w->drop |= left_out;
-	if (left_out && f->type == DATA && f->len) {
-		unsigned char window[4];
-
+	if (left_out && f->type == DATA) {
 		/* The server never counts it: else the connection's window would shrink. */
-		put_u32(window, f->len);
-		ok = tell_client(h, WINDOW_UPDATE, 0, 0, window, sizeof(window));
+		h->window = MIN(h->window + f->len, U31_MAX);
+		ok = tell_client(h);
 	}
 	if (!w->drop)
 		ok = put(&h->to_server, w->head, FRAME_HEAD);
@@ -395,7 +454,7 @@ static void watch_payload(struct forward_http2 *h, struct span bytes)
 	}
 }
 
-/* RFC 9113 sect. 6.8: no GOAWAY may take back what an earlier one said. */
+/* The server's GOAWAY: see put_goaway(). */
 static bool pass_goaway(struct forward_http2 *h, struct span *bytes)
 {
 	struct walk *w = &h->server;
@@ -405,7 +464,8 @@ static bool pass_goaway(struct forward_http2 *h, struct span *bytes)
 		*bytes = SPAN(bytes->ptr + 1, bytes->len - 1);
 		w->left--;
 		if (w->fixed_len == 4) {
-			put_u32(w->fixed, MIN(get_u32(w->fixed) & 0x7fffffff, h->last));
+			h->least = MIN(h->least, get_u32(w->fixed) & U31_MAX);
+			put_u32(w->fixed, h->least);
 			return put(&h->to_client, w->fixed, 4);
 		}
 	}
@@ -417,16 +477,11 @@ static bool server_frame_end(struct forward_http2 *h)
 {
 	struct walk *w = &h->server;
 	uint8_t type = w->frame.type;
-	bool ok = true;
 
 	w->head_len = 0;
 	if (type == HEADERS || type == PUSH_PROMISE || type == CONTINUATION)
 		w->block = w->frame.flags & END_HEADERS ? 0 : w->frame.stream;
-	if (!w->block && h->later.len) {
-		ok = put(&h->to_client, h->later.data, h->later.len);
-		h->later.len = 0;
-	}
-	return ok;
+	return tell_client(h);
 }
 
 enum forward_http2_result forward_http2_server(struct forward_http2 *h, struct span bytes)
@@ -442,7 +497,7 @@ enum forward_http2_result forward_http2_server(struct forward_http2 *h, struct s
 				break;
 			ok = put(&h->to_client, w->head, FRAME_HEAD);
 		}
-		if (w->frame.type == GOAWAY && h->refused)
+		if (w->frame.type == GOAWAY)
 			ok &= pass_goaway(h, &bytes);
 		n = MIN(bytes.len, w->left);
 		watch_payload(h, SPAN(bytes.ptr, n));
@@ -494,8 +549,10 @@ struct forward_http2 *forward_http2_new(void)
 {
 	struct forward_http2 *h = calloc(1, sizeof(*h));
 
-	if (h)
-		hpack_init(&h->hpack);
+	if (!h)
+		return NULL;
+	hpack_init(&h->hpack);
+	h->least = U31_MAX;
 	return h;
 }
 
@@ -504,9 +561,9 @@ void forward_http2_free(struct forward_http2 *h)
 	if (!h)
 		return;
 	hpack_fini(&h->hpack);
-	free(h->held.data);
-	free(h->to_server.data);
-	free(h->to_client.data);
-	free(h->later.data);
+	forward_output_empty(&h->held);
+	forward_output_empty(&h->to_server);
+	forward_output_empty(&h->to_client);
+	forward_output_empty(&h->later);
 	free(h);
 }

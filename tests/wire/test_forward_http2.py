@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """HTTP/2 with prior knowledge through the forward proxy: one server, by the first :authority."""
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import h2.events
 import pytest
 
 from lib.proc import Process, child_setup, wait_until
+from lib.servers import Server
 from lib.sluice import sluice
 from lib.world import OUTSIDE, OUTSIDE_NEAR
 
@@ -19,6 +21,10 @@ from wire.test_forward import authority, connect, curl
 PORT = 8080
 PEER = Path(__file__).parent.parent / "lib" / "grpc_peer.py"
 CALLS = Path(__file__).parent.parent / "lib" / "grpc_by_authority.py"
+
+DATA, HEADERS, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 4, 6, 7, 8, 9
+WHOLE = 5  # END_STREAM and END_HEADERS
+MARK = b"the mark"
 
 
 @pytest.fixture
@@ -273,3 +279,122 @@ def test_redirected_by_authority(world, start_proxy, nghttpd, family):
     s.connect((OUTSIDE_NEAR[family], 99))
     c = Client(s)
     assert c.answer(c.request(authority(family))) == ["200", b"hello"]
+
+
+# ---- Frames that no library makes ----
+
+def frame(kind, flags=0, stream=0, payload=b""):
+    return b"".join((len(payload).to_bytes(3, "big"), bytes([kind, flags]),
+                     stream.to_bytes(4, "big"), payload))
+
+
+def request(stream, host):
+    """A whole GET, without Huffman codes and tables."""
+    return frame(HEADERS, WHOLE, stream, b"\x82\x86\x84\x01" + bytes([len(host)]) + host.encode())
+
+
+def trailers(stream):
+    return frame(HEADERS, WHOLE, stream, b"\0\1x\1y")
+
+
+def goaway(last, error=0):
+    return frame(GOAWAY, 0, 0, last.to_bytes(4, "big") + error.to_bytes(4, "big"))
+
+
+class Raw:
+    """A client of frames; those that come, as (kind, stream, payload)."""
+
+    def __init__(self, world, first=b""):
+        self.socket = connect(world)
+        self.rest = b""
+        self.socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS) + first)
+
+    def send(self, *frames):
+        self.socket.sendall(b"".join(frames))
+
+    def has(self, data):
+        """Until these bytes are among those that no frame was made of yet."""
+        while data not in self.rest:
+            self.rest += (more := self.socket.recv(65536))
+            assert more, self.rest
+
+    def frames(self, last=None):
+        """Up to the last one wanted, or the end."""
+        while True:
+            while len(self.rest) < 9 or len(self.rest) < 9 + int.from_bytes(self.rest[:3], "big"):
+                more = b""
+                with contextlib.suppress(ConnectionResetError):
+                    more = self.socket.recv(65536)
+                if not more:
+                    assert last is None, "the connection ended"
+                    return
+                self.rest += more
+            end = 9 + int.from_bytes(self.rest[:3], "big")
+            head, payload, self.rest = self.rest[:9], self.rest[9:end], self.rest[end:]
+            yield head[3], int.from_bytes(head[5:9], "big"), payload
+            if (head[3], payload) == last:
+                return
+
+
+def lasts(frames):
+    return [int.from_bytes(payload[:4], "big") for kind, _, payload in frames if kind == GOAWAY]
+
+
+@pytest.fixture
+def answering(world):
+    """A server: `first` at once, `then` when it has read the mark; and what it has read."""
+    def start(first, then=b""):
+        taken = bytearray()
+
+        def serve(s):
+            s.sendall(frame(SETTINGS) + first)
+            marked = False
+            while data := s.recv(65536):
+                taken.extend(data)
+                if not marked and MARK in taken:
+                    marked = True
+                    s.sendall(then)
+
+        server = world.keep(Server(world.client, 4, PORT, serve))
+        return server, taken
+    return start
+
+
+def test_content_that_is_left_out_while_the_server_is_within_a_frame(world, proxy, answering):
+    """One WINDOW_UPDATE says it all, however many frames it were."""
+    answering(frame(DATA, 0, 1, b"begun" + bytes(100))[:20],
+              frame(DATA, 0, 1, b"begun" + bytes(100))[20:])
+    c = Raw(world, request(1, authority(4)))
+    c.has(b"begun")
+    c.send(request(3, authority(4, where=OUTSIDE_NEAR)))
+    for _ in range(10):
+        c.send(frame(DATA, 0, 3, b"x") * 5000)
+    c.send(frame(PING, 0, 0, MARK))
+    came = list(c.frames((WINDOW_UPDATE, (50000).to_bytes(4, "big"))))
+    assert [kind for kind, _, _ in came] == [SETTINGS, SETTINGS, DATA, GOAWAY, WINDOW_UPDATE]
+    assert lasts(came) == [1]
+
+
+def test_trailers_without_end_while_the_server_is_within_a_frame(world, proxy, answering):
+    """The resets that they mean wait for its end: some of them."""
+    server, _ = answering(frame(DATA, 0, 1, b"begun" + bytes(100))[:20])
+    c = Raw(world, request(1, authority(4)))
+    c.has(b"begun")
+    c.send(request(3, authority(4, where=OUTSIDE_NEAR)), trailers(1) * 2000)
+    assert [kind for kind, _, _ in c.frames()] == [SETTINGS, SETTINGS]
+    server.wait()
+
+
+@pytest.mark.parametrize("cut", [0, 9, 13, 17])
+def test_no_goaway_takes_back_an_earlier_one(world, proxy, answering, cut):
+    """RFC 9113 sect. 6.8: also where the server's is under way while the proxy has one to send."""
+    marked = frame(PING, 1, 0, MARK)
+    answering(marked + goaway(1)[:cut], goaway(1)[cut:] + marked)
+    c = Raw(world, b"".join(request(stream, authority(4)) for stream in (1, 3, 5)))
+    c.has(marked + goaway(1)[:cut])
+    c.send(request(7, authority(4, where=OUTSIDE_NEAR)), frame(PING, 0, 0, MARK))
+    came = list(c.frames((PING, MARK)))
+    came += list(c.frames((PING, MARK)))
+    c.send(frame(CONTINUATION, 0, 1))
+    came += list(c.frames())
+    assert lasts(came) == ([5, 1, 1] if cut == 0 else [1, 1, 1])
