@@ -58,6 +58,7 @@ struct forward {
 	bool last;		     /* nothing follows the answer */
 	uint16_t port;		     /* of the server */
 	struct forward_http2 *http2; /* owned; NULL: it speaks HTTP/1 */
+	size_t http2_counted;	     /* bytes of it in the thread's backlog */
 	struct forward_request request;
 	struct forward_body up, down;
 	struct forward_bytes in;  /* from the client, not taken yet */
@@ -148,6 +149,9 @@ void forward_frames_take(struct forward *x, struct span bytes);
 void forward_frames_connected(struct forward *x);
 void forward_frames_client(struct forward *x);
 void forward_frames_server(struct forward *x);
+
+/* Frees what HTTP/2 needs, also where there is none of it. */
+void forward_frames_fini(struct forward *x);
 
 /* An answer of our own to its first request; nothing of it follows. */
 void forward_frames_answer(struct forward *x, uint16_t status, enum outcome outcome);

@@ -23,7 +23,10 @@
 /* RFC 9113 sect. 3.4. */
 #define FORWARD_PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
-/* Bytes of one header block with its frames' headers; of what is held back. */
+/*
+ * Bytes of one header block with its frames' headers, and of all that comes before the first: what
+ * is held back. More ends the connection.
+ */
 #define FORWARD_BLOCK_MAX 131072u
 
 /* Bytes to be sent; owned. */
@@ -62,6 +65,9 @@ struct forward_output *forward_http2_to_client(struct forward_http2 *h);
  * none, or is a CONNECT, which is not for a connection like this.
  */
 bool forward_http2_route(const struct forward_http2 *h, struct span *host, uint16_t *port);
+
+/* Bytes on the heap of what is held back, and of what is to be sent. */
+size_t forward_http2_memory(const struct forward_http2 *h);
 
 /* The first request is answered with @status, and there will be no more. */
 void forward_http2_answer(struct forward_http2 *h, uint16_t status);

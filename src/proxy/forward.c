@@ -149,8 +149,7 @@ void forward_fini(struct flow *f)
 	set_deadline(x, 0);
 	forward_forget(x, &x->in, x->in.len);
 	forward_forget(x, &x->out, x->out.len);
-	forward_http2_free(x->http2);
-	x->http2 = NULL;
+	forward_frames_fini(x);
 }
 
 /* ---- Becoming an ordinary flow ---- */

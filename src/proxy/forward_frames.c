@@ -12,33 +12,58 @@
 /* Reads before another source gets its turn. */
 #define READS_PER_TURN 4
 
-static struct span take(struct forward_output *o)
+static struct span bytes_of(const struct forward_output *o)
 {
-	struct span bytes = SPAN(o->data, o->len);
+	return SPAN(o->data, o->len);
+}
 
-	o->len = 0;
-	return bytes;
+/* What it holds is a backlog like any other. */
+static void count(struct forward *x)
+{
+	size_t bytes = x->http2 ? forward_http2_memory(x->http2) : 0;
+
+	thread_backlog(x->flow.thread, (int64_t)bytes - (int64_t)x->http2_counted);
+	x->http2_counted = bytes;
+}
+
+void forward_frames_fini(struct forward *x)
+{
+	forward_http2_free(x->http2);
+	x->http2 = NULL;
+	count(x);
+}
+
+/* Nothing that is held will be sent any more. */
+static void leave(struct forward *x)
+{
+	forward_frames_fini(x);
+	forward_leave(x);
 }
 
 /* Sends what is put out. False: the flow is over. */
 static bool send_out(struct forward *x)
 {
 	struct flow *f = &x->flow;
-	struct span to_client = take(forward_http2_to_client(x->http2));
+	struct forward_output *to_client = forward_http2_to_client(x->http2);
+	struct forward_output *to_server = forward_http2_to_server(x->http2);
 	int rc;
 
 	/* Until there is a server nobody counts. */
 	if (x->state == FORWARD_FRAMES)
-		rc = forward_pass(x, FLOW_CLIENT, to_client);
+		rc = forward_pass(x, FLOW_CLIENT, bytes_of(to_client));
 	else
-		rc = forward_send(f, &f->legs[FLOW_CLIENT], to_client);
+		rc = forward_send(f, &f->legs[FLOW_CLIENT], bytes_of(to_client));
 	if (rc < 0) {
 		flow_reset(f, OUTCOME_RESET_BY_CLIENT);
 		return false;
 	}
-	if (x->state == FORWARD_FRAMES &&
-	    forward_pass(x, FLOW_SERVER, take(forward_http2_to_server(x->http2))) < 0)
-		x->request_whole = true; /* reading says what became of the server */
+	forward_output_empty(to_client);
+	if (x->state == FORWARD_FRAMES) {
+		if (forward_pass(x, FLOW_SERVER, bytes_of(to_server)) < 0)
+			x->request_whole = true; /* reading says what became of the server */
+		forward_output_empty(to_server);
+	}
+	count(x);
 	return true;
 }
 
@@ -58,7 +83,7 @@ void forward_frames_take(struct forward *x, struct span bytes)
 	if (!send_out(x))
 		return;
 	if (rc == FORWARD_HTTP2_BAD)
-		forward_leave(x);
+		leave(x);
 	else if (x->state == FORWARD_AWAITING && forward_http2_route(x->http2, &host, &port) &&
 		 port)
 		forward_dial(x, host, port);
@@ -69,10 +94,11 @@ void forward_frames_take(struct forward *x, struct span bytes)
 void forward_frames_answer(struct forward *x, uint16_t status, enum outcome outcome)
 {
 	struct flow *f = &x->flow;
-	struct span to_server = take(forward_http2_to_server(x->http2)), to_client;
+	struct span to_server, to_client;
 
 	forward_http2_answer(x->http2, status);
-	to_client = take(forward_http2_to_client(x->http2));
+	to_server = bytes_of(forward_http2_to_server(x->http2));
+	to_client = bytes_of(forward_http2_to_client(x->http2));
 	if (f->record.recorder) {
 		observer_data(&f->observer, WAY_TO_SERVER, to_server, f->thread->now);
 		observer_data(&f->observer, WAY_TO_CLIENT, to_client, f->thread->now);
@@ -81,7 +107,7 @@ void forward_frames_answer(struct forward *x, uint16_t status, enum outcome outc
 	if (forward_send(f, &f->legs[FLOW_CLIENT], to_client) < 0)
 		flow_reset(f, OUTCOME_RESET_BY_CLIENT);
 	else
-		forward_leave(x);
+		leave(x);
 }
 
 void forward_frames_connected(struct forward *x)
@@ -134,7 +160,7 @@ void forward_frames_server(struct forward *x)
 		}
 		if (n == 0) {
 			observer_end(&f->observer, WAY_TO_CLIENT, OBSERVER_FIN, f->thread->now);
-			forward_leave(x);
+			leave(x);
 			return;
 		}
 		if (forward_http2_server(x->http2, SPAN(f->thread->buffer, (size_t)n)) ==

@@ -366,6 +366,9 @@ static enum forward_http2_result client_frame(struct forward_http2 *h)
 		h->window = MIN(h->window + f->len, U31_MAX);
 		ok = tell_client(h);
 	}
+	/* Nobody takes it yet. */
+	if (!w->drop && !h->routed && h->to_server.len + FRAME_HEAD + f->len > FORWARD_BLOCK_MAX)
+		return end(h, ENHANCE_YOUR_CALM);
 	if (!w->drop)
 		ok = put(&h->to_server, w->head, FRAME_HEAD);
 	return ok ? FORWARD_HTTP2_OK : FORWARD_HTTP2_NOMEM;
@@ -543,6 +546,11 @@ struct forward_output *forward_http2_to_server(struct forward_http2 *h)
 struct forward_output *forward_http2_to_client(struct forward_http2 *h)
 {
 	return &h->to_client;
+}
+
+size_t forward_http2_memory(const struct forward_http2 *h)
+{
+	return h->held.size + h->to_server.size + h->to_client.size + h->later.size;
 }
 
 struct forward_http2 *forward_http2_new(void)

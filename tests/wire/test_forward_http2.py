@@ -23,6 +23,7 @@ PEER = Path(__file__).parent.parent / "lib" / "grpc_peer.py"
 CALLS = Path(__file__).parent.parent / "lib" / "grpc_by_authority.py"
 
 DATA, HEADERS, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 4, 6, 7, 8, 9
+UNKNOWN = 250
 WHOLE = 5  # END_STREAM and END_HEADERS
 MARK = b"the mark"
 
@@ -360,6 +361,30 @@ def answering(world):
     return start
 
 
+def test_frames_before_the_first_request(world, proxy):
+    """They wait for a server: 128 KiB of them, counted, and not one more."""
+    piece = frame(UNKNOWN, payload=bytes(16384))
+    c = Raw(world, piece * 7)
+    wait_until(lambda: proxy.metrics().sum("sluice_backlog_bytes") >= 7 * len(piece),
+               "what waits to be counted")
+    c.send(piece)
+    assert list(c.frames()) == [(SETTINGS, 0, b""), (GOAWAY, 0, goaway(0, 11)[9:])]
+    wait_until(lambda: proxy.metrics().sum("sluice_backlog_bytes") == 0, "it to be forgotten")
+
+
+def test_frames_before_the_first_request_are_passed_on(world, proxy, answering):
+    """As they are, and in order, when there is a server; then nothing waits any more."""
+    server, taken = answering(b"", frame(PING, 1, 0, MARK))
+    before = b"".join(frame(UNKNOWN, payload=bytes([n]) * 16000) for n in range(7))
+    c = Raw(world, before)
+    c.send(request(1, authority(4)), frame(PING, 0, 0, MARK))
+    assert list(c.frames((PING, MARK)))[-1] == (PING, 0, MARK)
+    assert proxy.metrics().sum("sluice_backlog_bytes") == 0
+    c.socket.close()
+    server.wait()
+    assert before + request(1, authority(4)) in bytes(taken)
+
+
 def test_content_that_is_left_out_while_the_server_is_within_a_frame(world, proxy, answering):
     """One WINDOW_UPDATE says it all, however many frames it were."""
     answering(frame(DATA, 0, 1, b"begun" + bytes(100))[:20],
@@ -383,6 +408,7 @@ def test_trailers_without_end_while_the_server_is_within_a_frame(world, proxy, a
     c.send(request(3, authority(4, where=OUTSIDE_NEAR)), trailers(1) * 2000)
     assert [kind for kind, _, _ in c.frames()] == [SETTINGS, SETTINGS]
     server.wait()
+    wait_until(lambda: proxy.metrics().sum("sluice_backlog_bytes") == 0, "them to be forgotten")
 
 
 @pytest.mark.parametrize("cut", [0, 9, 13, 17])
