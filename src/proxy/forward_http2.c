@@ -198,6 +198,7 @@ static bool read_head(struct walk *w, struct span *bytes)
 
 struct block {
 	struct span authority;
+	bool request; /* has what trailers never have */
 	bool connect;
 	enum forward_http2_result result;
 };
@@ -240,6 +241,8 @@ static enum forward_http2_result decode(struct forward_http2 *h, struct span pie
 		default:
 			return FORWARD_HTTP2_BAD;
 		}
+		b->request |= field.name == HPACK_NAME_METHOD || field.name == HPACK_NAME_PATH ||
+			      field.name == HPACK_NAME_AUTHORITY;
 		if (field.name == HPACK_NAME_METHOD)
 			b->connect = field.number == HTTP_METHOD_CONNECT;
 		if (field.name != HPACK_NAME_AUTHORITY &&
@@ -323,6 +326,9 @@ static enum forward_http2_result block_done(struct forward_http2 *h, uint32_t st
 
 	if (rc != FORWARD_HTTP2_OK)
 		return rc == FORWARD_HTTP2_BAD ? bad(h) : rc;
+	/* RFC 9113 sect. 5.1.1: a request on an older stream, which may be for anybody. */
+	if (!begins && b.request)
+		return bad(h);
 	if (begins && !h->routed)
 		route(h, &b);
 	else if (begins)

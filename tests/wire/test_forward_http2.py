@@ -424,3 +424,15 @@ def test_no_goaway_takes_back_an_earlier_one(world, proxy, answering, cut):
     c.send(frame(CONTINUATION, 0, 1))
     came += list(c.frames())
     assert lasts(came) == ([5, 1, 1] if cut == 0 else [1, 1, 1])
+
+
+@pytest.mark.parametrize("near", [False, True])
+def test_a_request_on_an_older_stream(world, proxy, answering, near):
+    """RFC 9113 sect. 5.1.1: it is no trailers, so it may not pass for whomever it is."""
+    server, taken = answering(frame(PING, 1, 0, MARK))
+    c = Raw(world, request(5, authority(4)))
+    c.has(MARK)
+    c.send(request(3, authority(4, where=OUTSIDE_NEAR if near else OUTSIDE)))
+    assert list(c.frames())[-1] == (GOAWAY, 0, goaway(5, 1)[9:])
+    server.wait()
+    assert taken.count(b"\x82\x86\x84") == 1
