@@ -26,8 +26,10 @@ enum explain_verdict {
 struct explanation {
 	enum explain_verdict verdict;
 	uint16_t first, last;	     /* REDIRECT: to a port of these */
-	char row[PLAN_NAME_MAX];     /* the id of the row that decided; "": no rule did */
-	char rule[EXPLAIN_RULE_MAX]; /* the rule itself, in the backend's language */
+	bool ended;		     /* by a verdict; else the rules were over */
+	char row[PLAN_NAME_MAX];     /* the id of the row that decided; "": no rule of ours did */
+	char rule[EXPLAIN_RULE_MAX]; /* the rule itself, in the backend's language, or else what
+				      * decided; "": nothing */
 };
 
 /* What a rule does to a packet. */

@@ -70,6 +70,9 @@ struct ruleset_chain *ruleset_find_chain(const struct ruleset *r, const char *na
 /* A set by its exact name. */
 struct ruleset_set *ruleset_find_set(const struct ruleset *r, const char *name);
 
+/* Whether it is a base chain that drops what no rule of it decides about: none of ours does. */
+bool ruleset_chain_drops(const struct ruleset_chain *c);
+
 const char *ruleset_chain_name(const struct ruleset_chain *c);
 const char *ruleset_set_name(const struct ruleset_set *s);
 

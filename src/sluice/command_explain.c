@@ -86,7 +86,7 @@ static void print(const struct explanation *x, unsigned output)
 	if (x->row[0])
 		printf(": %s (%s): %s", x->row, explain_row_meaning(x->row), x->rule);
 	else
-		printf(": no rule is about it");
+		printf(": %s", x->rule[0] ? x->rule : "no rule is about it");
 	putchar('\n');
 }
 

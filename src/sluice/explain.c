@@ -40,6 +40,7 @@ int explain_walk(const struct explain_rules *r, size_t chain, const struct packe
 		}
 		if (step.action == EXPLAIN_END) {
 			out->verdict = step.verdict;
+			out->ended = true;
 			out->first = step.first;
 			out->last = step.last;
 			break;

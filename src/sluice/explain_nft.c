@@ -451,6 +451,16 @@ static bool next_base(const struct ruleset *have, uint32_t hook, int64_t above, 
 	return best != INT64_MAX;
 }
 
+/* Where the rules of a base chain are over without a verdict, its policy is one. */
+static void apply_policy(const struct ruleset_chain *c, struct explanation *out)
+{
+	if (out->ended || !ruleset_chain_drops(c))
+		return;
+	*out = (struct explanation){ .verdict = EXPLAIN_DROP, .ended = true };
+	snprintf(out->rule, sizeof(out->rule), "chain %s has policy drop, which is not ours",
+		 ruleset_chain_name(c));
+}
+
 int explain_nft(const struct ruleset *have, const struct packet *p, struct explanation *out,
 		struct err *e)
 {
@@ -460,9 +470,16 @@ int explain_nft(const struct ruleset *have, const struct packet *p, struct expla
 	int64_t above = INT64_MIN;
 	size_t chain;
 
+	if (have->flags & NFT_TABLE_F_DORMANT) {
+		*out = last;
+		snprintf(out->rule, sizeof(out->rule), "the table is dormant: no rule applies");
+		return 0;
+	}
 	while (next_base(have, hook, above, &chain)) {
 		int rc = explain_walk(&r, chain, p, out, e);
 
+		if (rc == 0)
+			apply_policy(&have->chains[chain], out);
 		if (rc < 0 || out->verdict != EXPLAIN_DIRECT)
 			return rc;
 		if (out->row[0])

@@ -10,6 +10,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 
 void ruleset_fini(struct ruleset *r)
@@ -98,6 +99,13 @@ struct ruleset_set *ruleset_find_set(const struct ruleset *r, const char *name)
 			return &r->sets[i];
 	}
 	return NULL;
+}
+
+bool ruleset_chain_drops(const struct ruleset_chain *c)
+{
+	return nftnl_chain_is_set(c->nft, NFTNL_CHAIN_HOOKNUM) &&
+	       nftnl_chain_is_set(c->nft, NFTNL_CHAIN_POLICY) &&
+	       nftnl_chain_get_u32(c->nft, NFTNL_CHAIN_POLICY) == NF_DROP;
 }
 
 const char *ruleset_chain_name(const struct ruleset_chain *c)

@@ -6,6 +6,7 @@
 #include "json.h"
 
 #include <inttypes.h>
+#include <linux/netfilter/nf_tables.h>
 
 static const char *const armed_words[] = {
 	[READBACK_UNSEEN] = "unknown",
@@ -75,6 +76,21 @@ static void print_neighbours(const struct status *s, FILE *to)
 	}
 }
 
+/* What keeps the rules of our table from doing what they say. */
+static void print_spoilt(const struct ruleset *have, FILE *to)
+{
+	if (have->flags & NFT_TABLE_F_DORMANT)
+		fprintf(to, "%-11s DORMANT: no rule of it applies; 'sluice apply' wakes it\n",
+			"table");
+	for (size_t i = 0; i < have->chain_count; i++) {
+		if (ruleset_chain_drops(&have->chains[i]))
+			fprintf(to,
+				"%-11s %s has POLICY DROP, which is not ours; 'sluice apply' mends "
+				"it\n",
+				"chain", ruleset_chain_name(&have->chains[i]));
+	}
+}
+
 void status_print_text(const struct status *s, FILE *to)
 {
 	char line[ERR_TEXT_MAX];
@@ -89,6 +105,7 @@ void status_print_text(const struct status *s, FILE *to)
 		fprintf(to, "%-11s IPv4 %s, IPv6 %s\n", "armed",
 			armed_words[s->kernel.armed[ADDR_V4]],
 			armed_words[s->kernel.armed[ADDR_V6]]);
+		print_spoilt(&s->kernel.nft, to);
 	}
 	if (s->conntrack_max)
 		fprintf(to, "%-11s %" PRIu64 " of %" PRIu64 " entries\n", "conntrack",
@@ -126,6 +143,22 @@ static void json_ports(const struct status *s, FILE *to)
 		s->ports.outbound_first, s->ports.outbound_last, json_bool(s->outbound_listening));
 	fprintf(to, " \"armed\": {\"ipv4\": \"%s\", \"ipv6\": \"%s\"},\n",
 		armed_words[s->kernel.armed[ADDR_V4]], armed_words[s->kernel.armed[ADDR_V6]]);
+}
+
+static void json_spoilt(const struct ruleset *have, FILE *to)
+{
+	const char *comma = "";
+
+	fprintf(to, " \"dormant\": %s, \"dropping\": [",
+		json_bool(have->flags & NFT_TABLE_F_DORMANT));
+	for (size_t i = 0; i < have->chain_count; i++) {
+		if (!ruleset_chain_drops(&have->chains[i]))
+			continue;
+		fputs(comma, to);
+		json_string(span_str(ruleset_chain_name(&have->chains[i])), to);
+		comma = ", ";
+	}
+	fputs("],\n", to);
 }
 
 static void json_rows(const struct status *s, FILE *to)
@@ -166,6 +199,7 @@ void status_print_json(const struct status *s, FILE *to)
 	fprintf(to, "{\"nftables\": %s, \"legacy\": %s,\n", json_bool(readback_has_nft(&s->kernel)),
 		json_bool(readback_has_xt(&s->kernel)));
 	json_ports(s, to);
+	json_spoilt(&s->kernel.nft, to);
 	json_rows(s, to);
 	json_neighbours(s, to);
 	fputs(" \"missing\": [", to);

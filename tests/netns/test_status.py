@@ -43,6 +43,26 @@ def test_it_says_which_backend_and_counts_by_row(world, backend, family):
     assert {row: grown[row] for row in wanted} == wanted
 
 
+def test_a_table_that_somebody_spoilt(world):
+    """Both say what keeps the rules from doing what they say, and apply mends it."""
+    sluice(world.pod, "apply", "--fail=closed", "--outbound-exclude-ports=22")
+    found = status(world)
+    assert found["dormant"] is False and found["dropping"] == []
+    world.pod.nft("add chain inet sluice nat-output { policy drop; }")
+    assert status(world)["dropping"] == ["nat-output"]
+    assert "nat-output has POLICY DROP" in sluice(world.pod, "status").out
+    ask = ["explain", "--live", f"--to={OUTSIDE[4]}:22"]
+    assert sluice(world.pod, *ask).out.startswith("dropped: chain nat-output has policy drop")
+    world.pod.nft("add table inet sluice { flags dormant; }")
+    assert status(world)["dormant"] is True
+    assert "DORMANT" in sluice(world.pod, "status").out
+    ask[-1] = f"--to={OUTSIDE[4]}:80"
+    assert sluice(world.pod, *ask).out == "direct: the table is dormant: no rule applies\n"
+    sluice(world.pod, "apply", "--fail=closed", "--outbound-exclude-ports=22")
+    assert status(world)["dormant"] is False and status(world)["dropping"] == []
+    assert sluice(world.pod, *ask).out.startswith("to port 9001: ")
+
+
 def test_armed_ports_and_listeners(world, backend):
     del backend
     sluice(world.pod, "apply")

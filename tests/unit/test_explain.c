@@ -10,6 +10,11 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
+#include <libnftnl/chain.h>
+
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+
 /* A plan in all its forms. */
 struct forms {
 	struct config config;
@@ -402,6 +407,35 @@ static void test_the_source_is_asked_for_only_where_it_counts(void **state)
 	forms_fini(&f);
 }
 
+/* What somebody else made of our table: asleep, or with a policy that drops. */
+static void test_a_table_that_is_spoilt(void **state)
+{
+	const char *const args[] = { "--outbound-exclude-ports=22", NULL };
+	struct packet direct = question("10.0.0.1:22", OUT), redirected;
+	struct explanation x;
+	struct forms f;
+
+	(void)state;
+	redirected = question("10.0.0.1:80", OUT);
+	forms_init(&f, args);
+	assert_int_equal(packet_complete(&direct, NULL), 0);
+	assert_int_equal(packet_complete(&redirected, NULL), 0);
+	nftnl_chain_set_u32(ruleset_find_chain(&f.nft, "nat-output")->nft, NFTNL_CHAIN_POLICY,
+			    NF_DROP);
+	assert_int_equal(explain_nft(&f.nft, &direct, &x, NULL), 0);
+	assert_int_equal(x.verdict, EXPLAIN_DROP);
+	assert_string_equal(x.row, "");
+	assert_string_equal(x.rule, "chain nat-output has policy drop, which is not ours");
+	assert_int_equal(explain_nft(&f.nft, &redirected, &x, NULL), 0);
+	assert_int_equal(x.verdict, EXPLAIN_REDIRECT);
+	f.nft.flags = NFT_TABLE_F_DORMANT;
+	assert_int_equal(explain_nft(&f.nft, &redirected, &x, NULL), 0);
+	assert_int_equal(x.verdict, EXPLAIN_DIRECT);
+	assert_string_equal(x.row, "");
+	assert_string_equal(x.rule, "the table is dormant: no rule applies");
+	forms_fini(&f);
+}
+
 static void test_every_row_has_a_meaning(void **state)
 {
 	(void)state;
@@ -420,6 +454,7 @@ int main(void)
 		cmocka_unit_test(test_the_unspecified_address_is_this_host),
 		cmocka_unit_test(test_contradictions),
 		cmocka_unit_test(test_the_source_is_asked_for_only_where_it_counts),
+		cmocka_unit_test(test_a_table_that_is_spoilt),
 		cmocka_unit_test(test_every_row_has_a_meaning),
 	};
 
