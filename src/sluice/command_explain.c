@@ -21,6 +21,9 @@ static int oracle_init(struct oracle *o, const struct config *c, struct err *e)
 	int rc;
 
 	*o = (struct oracle){ .live = c->live };
+	if (c->netns && !c->live)
+		return err_usage(e, "--netns: only with --live: the plan is the same in every "
+				    "namespace");
 	if (!c->live) {
 		rc = privs_end(e);
 		return rc < 0 ? rc : plan_build(&o->plan, c, e);

@@ -444,8 +444,8 @@ static const struct option options[] = {
 	ROW("netns", "PID|PATH", NULL,
 	    "work in the network namespace of this process, or in the one at this path",
 	    OPTION_VALUE,
-	    COMMAND_APPLY | COMMAND_REMOVE | COMMAND_PLAN | COMMAND_CHECK | COMMAND_EXPLAIN |
-		    COMMAND_STATUS | COMMAND_VERIFY,
+	    COMMAND_APPLY | COMMAND_REMOVE | COMMAND_CHECK | COMMAND_EXPLAIN | COMMAND_STATUS |
+		    COMMAND_VERIFY,
 	    true, option_netns, netns),
 	INJECT("image", "NAME", "sluice:" VERSION, "the container image of both programs",
 	       OPTION_VALUE, option_argument, inject.image),

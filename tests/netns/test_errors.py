@@ -166,6 +166,12 @@ def test_plan_needs_no_privilege(world, format_):
     assert world.pod.ruleset() == ""
 
 
+@pytest.mark.parametrize("netns", ["/no/such/netns", "/proc/self/ns/net"])
+@pytest.mark.parametrize("args", [["plan"], ["explain", "--to=10.0.0.1:80"]], ids=lambda a: a[0])
+def test_a_plan_is_of_no_namespace(world, args, netns):
+    sluice(world.pod, *args, f"--netns={netns}", status=None).one_error(USAGE, "--netns")
+
+
 @pytest.mark.parametrize("args", [["help"], ["--help"], ["apply", "--help"], ["check", "--help"],
                                   ["remove", "--help"], ["plan", "--help"], ["version"]])
 def test_help_and_version_go_to_stdout(world, args):
