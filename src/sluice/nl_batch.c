@@ -209,6 +209,12 @@ static int refusal_error(const struct outcome *o, struct err *e)
 		return err_set(e, o->code,
 			       "the kernel does not let us program nftables: CAP_NET_ADMIN is "
 			       "needed in the user namespace that owns this network namespace");
+	/* Who may program at all is refused so in one case only (nft_table_lookup()). */
+	if (o->code == -EPERM)
+		return err_set(e, o->code,
+			       "the kernel refused %s '%s': the table belongs to another process "
+			       "(flags owner), which alone may change it: end that process first",
+			       m->label.what, m->label.name);
 	return err_sys(e, o->code, "the kernel refused %s '%s'%s%s%s%s%s", m->label.what,
 		       m->label.name, expression ? ", expression '" : "",
 		       expression ? expression : "", expression ? "'" : "", o->text[0] ? ": " : "",

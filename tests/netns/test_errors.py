@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Bad input and missing privileges: one line that names the culprit, and nothing changed."""
+import subprocess
+
 import pytest
 
-from lib.proc import Process
+from lib.proc import Process, child_setup, wait_until
 from lib.sluice import FAILED, USAGE, sluice
 
 BAD = [
@@ -164,6 +166,18 @@ def test_plan_needs_no_privilege(world, format_):
     done = sluice(world.pod, "plan", f"--format={format_}", uid=65534, caps=[])
     assert done.out and not done.err
     assert world.pod.ruleset() == ""
+
+
+@pytest.mark.parametrize("command", ["apply", "remove"])
+def test_a_table_that_another_process_owns(world, command):
+    with subprocess.Popen(["nft", "-i"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+                          preexec_fn=child_setup(world.pod)) as owner:
+        owner.stdin.write("add table inet sluice { flags owner; }\n")
+        owner.stdin.flush()
+        wait_until(lambda: "flags owner" in world.pod.ruleset(), "nft to own the table")
+        sluice(world.pod, command, status=None).one_error(FAILED, "belongs to another process")
+        owner.stdin.close()
+    sluice(world.pod, command)
 
 
 @pytest.mark.parametrize("netns", ["/no/such/netns", "/proc/self/ns/net"])
