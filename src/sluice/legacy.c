@@ -2,11 +2,14 @@
 /* The legacy tables through libiptc: see legacy.h. */
 #include "legacy.h"
 
+#include "user_map.h"
+
 #include <netinet/in.h>
 
 #include <errno.h>
 #include <libiptc/libip6tc.h>
 #include <libiptc/libiptc.h>
+#include <linux/netfilter/xt_owner.h>
 #include <sys/socket.h>
 
 /* libiptc and its twin, with the types of the entries hidden. */
@@ -434,6 +437,60 @@ static const char *lacking(const struct xtable *want)
 	return s.lacking;
 }
 
+/* Called for each match of each rule of ours: does it name an owner that there is not here? */
+struct stranger {
+	bool found, group;
+	uint32_t id;
+};
+
+static void find_stranger(const struct xtable_part *match, void *data)
+{
+	struct stranger *s = data;
+	struct xt_owner_match_info m;
+
+	if (s->found || strcmp(match->name, "owner") != 0 || match->len < sizeof(m))
+		return;
+	memcpy(&m, match->data, sizeof(m));
+	s->group = m.match & XT_OWNER_GID;
+	/* The kernel asks for both ends of a range (owner_check() of xt_owner). */
+	for (unsigned end = 0; end < 2 && !s->found; end++) {
+		s->id = s->group ? (end ? m.gid_max : m.gid_min) : (end ? m.uid_max : m.uid_min);
+		s->found = !user_map_has(s->group, s->id);
+	}
+}
+
+static struct stranger stranger_in(const struct xtable *want)
+{
+	struct stranger s = { .found = false };
+
+	for (size_t i = 0; i < want->chain_count; i++) {
+		const struct xtable_chain *c = &want->chains[i];
+
+		for (size_t j = 0; j < c->count && !s.found; j++)
+			xtable_each_match(want, &c->rules[j], find_stranger, &s);
+	}
+	return s;
+}
+
+static int refused_error(const struct legacy *l, const struct xtable *want, struct err *e)
+{
+	struct stranger s = stranger_in(want);
+
+	if (s.found)
+		return err_set(e, -EINVAL,
+			       "this user namespace has no %s %u, and legacy rules match only "
+			       "owners that it has: map it (/proc/PID/%cid_map), or name "
+			       "another (--proxy-%cid)",
+			       s.group ? "group" : "user", s.id, s.group ? 'g' : 'u',
+			       s.group ? 'g' : 'u');
+	return err_set(
+		e, -EINVAL,
+		"the kernel refuses the rules for the legacy %s table '%s': the kernel's log "
+		"says why (owners can be matched only from the user namespace that owns the "
+		"network namespace)",
+		libraries[l->family].name, lower_table_name(l->table));
+}
+
 static int commit_error(const struct legacy *l, const struct xtable *want, int error, struct err *e)
 {
 	const struct library *lib = &libraries[l->family];
@@ -449,11 +506,7 @@ static int commit_error(const struct legacy *l, const struct xtable *want, int e
 			"use --backend=nft",
 			lib->name, extension, extension);
 	if (error == EINVAL)
-		return err_set(e, -EINVAL,
-			       "the kernel refuses the rules for the legacy %s table '%s': the "
-			       "kernel's log says why (owners can be matched only from the user "
-			       "namespace that owns the network namespace)",
-			       lib->name, table);
+		return refused_error(l, want, e);
 	return err_set(e, -error, "cannot change the legacy %s table '%s': %s", lib->name, table,
 		       strerror(error));
 }

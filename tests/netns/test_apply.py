@@ -9,7 +9,7 @@ import pytest
 from lib.machine import not_in_a_chroot
 from lib.netns import Netns
 from lib.proc import Process
-from lib.sluice import DONE, DRIFT, SLUICE, environment, sluice
+from lib.sluice import DONE, DRIFT, FAILED, SLUICE, environment, sluice
 from lib.witness import Beat, ask
 from lib.world import ANY, OUTSIDE, OUTSIDE_FAR, POD
 
@@ -167,6 +167,25 @@ def test_the_network_namespace_at_a_path(pod):
     assert "sluice" not in here.ruleset()
     sluice(here, "remove", f"--netns={pod.pod.path}")
     assert "sluice" not in pod.pod.ruleset()
+
+
+@not_in_a_chroot
+@pytest.mark.parametrize("options,who", [([], "user 1337"),
+                                         (["--proxy-uid=0", "--exclude-gids=0,7"], "group 7")])
+def test_an_owner_that_the_user_namespace_has_not(world, options, who, tmp_path):
+    """As under 'unshare -r', which maps root alone: the legacy tables know nobody else."""
+    sleeper = world.keep(Process(["unshare", "-r", "-n", "sh", "-c", "echo in; exec sleep 600"]),
+                         "end")
+    sleeper.wait_line("in")
+    userns = os.open(f"/proc/{sleeper.pid}/ns/user", os.O_RDONLY)
+    world.stack.callback(os.close, userns)
+    pod = world.keep(Netns(os.open(f"/proc/{sleeper.pid}/ns/net", os.O_RDONLY)))
+    lock = tmp_path / "lock"
+    lock.touch()
+    pod.environment.update(XTABLES_LOCKFILE=str(lock))
+    done = sluice(pod, "apply", LONG, "--backend=iptables", *options, userns=userns, status=None)
+    done.one_error(FAILED, f"this user namespace has no {who}, ")
+    sluice(pod, "apply", LONG, "--backend=iptables", "--proxy-uid=0", userns=userns)
 
 
 @not_in_a_chroot
