@@ -221,6 +221,8 @@ static const char *read_target(struct forward_request *r)
 	static const struct span scheme = { "http://", 7 };
 	struct span t = r->target;
 
+	if (memchr(t.ptr, '#', t.len))
+		return "a fragment in the target";
 	if (r->connect)
 		return forward_authority(t, 0, &r->host, &r->port)
 			       ? NULL
@@ -235,7 +237,7 @@ static const char *read_target(struct forward_request *r)
 		return "the target names no host";
 	r->path = SPAN(r->authority.ptr + r->authority.len, t.len - scheme.len - r->authority.len);
 	r->changes = true;
-	return r->path.len && r->path.ptr[0] == '#' ? "a fragment in the target" : NULL;
+	return NULL;
 }
 
 static const char *read_request_field(struct span line, struct forward_request *r, struct said *s)
