@@ -48,6 +48,7 @@ struct forward {
 	uint8_t state;	  /* enum forward_state */
 	bool redirected;  /* `original` is where the client was going */
 	bool fresh;	  /* none of its bytes was made sense of yet */
+	bool starting;	  /* dial_start() has not returned: what it ends at once goes on there */
 	/* Of the exchange: */
 	bool reused;		     /* the server has answered before */
 	bool request_whole;	     /* all of it was sent, or cannot be */
@@ -56,6 +57,7 @@ struct forward {
 	bool response_whole;	     /* all of it was passed on */
 	bool upgraded;		     /* with 101 */
 	bool last;		     /* nothing follows the answer */
+	bool followed;		     /* the client has sent what is not of this request */
 	uint16_t port;		     /* of the server */
 	struct forward_http2 *http2; /* owned; NULL: it speaks HTTP/1 */
 	size_t http2_counted;	     /* bytes of it in the thread's backlog */
@@ -88,6 +90,9 @@ bool forward_is_from(struct flow *f, const union sockaddr_any *own);
 
 /* Sees to deadlines, once a round. */
 void forward_tick(struct thread *t);
+
+/* A drain has begun: clients that have been answered go, now or with their next answer. */
+void forward_drain(struct thread *t);
 
 /* forward.c, for the parts: */
 
@@ -143,6 +148,9 @@ void forward_go_on(struct forward *x);
 void forward_exchange_begin(struct forward *x);
 void forward_exchange_client(struct forward *x);
 void forward_exchange_server(struct forward *x);
+
+/* The same, when the client has sent its request: it ends its side, or has done so behind more. */
+void forward_exchange_fin(struct forward *x);
 
 /* forward_frames.c: bytes of a client that speaks HTTP/2; its server is there, or has something. */
 void forward_frames_take(struct forward *x, struct span bytes);

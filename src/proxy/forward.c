@@ -18,6 +18,9 @@
 /* How long a client may take to read the last answer and close. */
 #define LEAVING_NS 2000000000u
 
+/* HTTP/2: so much may wait for a client that does not read; what it sends may make more of it. */
+#define FRAMES_BACKLOG_MAX 262144u
+
 /* The client's bytes are read in pieces of this size while a head is awaited. */
 #define PIECE 16384u
 
@@ -231,19 +234,17 @@ static void dial_waits(struct dial *d)
 	set_deadline(CONTAINER_OF(d, struct forward, dial), d->next_at);
 }
 
-static void dialed(struct dial *d, enum dial_end end, int fd)
+/* Connected, or not: the request goes on, or is answered. */
+static void take_dialed(struct forward *x, const struct dial *d, enum dial_end end, int fd)
 {
-	struct forward *x = CONTAINER_OF(d, struct forward, dial);
 	struct flow *f = &x->flow;
 
-	set_deadline(x, 0);
 	if (end != DIAL_CONNECTED) {
 		/* The request is one that is seen to fail, too. */
 		if (!x->http2)
 			observer_data(&f->observer, WAY_TO_SERVER,
 				      SPAN(x->in.data, x->request.length), f->thread->now);
 		forward_answer(x, answer_of_end[end], NULL);
-		forward_go_on(x);
 		return;
 	}
 	server_of(x)->source.fd = fd;
@@ -252,17 +253,23 @@ static void dialed(struct dial *d, enum dial_end end, int fd)
 	if (f->settled)
 		keepalive_start(fd, &f->pod->keepalive);
 	x->reused = false;
-	if (x->http2) {
+	if (x->http2)
 		forward_frames_connected(x);
-		forward_go_on(x);
-		return;
-	}
-	if (x->request.connect) {
+	else if (x->request.connect)
 		open_tunnel(x);
-		return;
-	}
-	forward_exchange_begin(x);
-	forward_go_on(x);
+	else
+		forward_exchange_begin(x);
+}
+
+static void dialed(struct dial *d, enum dial_end end, int fd)
+{
+	struct forward *x = CONTAINER_OF(d, struct forward, dial);
+
+	set_deadline(x, 0);
+	take_dialed(x, d, end, fd);
+	/* Else who began it does: as many requests may fail in a row as a client sends. */
+	if (!x->starting)
+		forward_go_on(x);
 }
 
 void forward_dial(struct forward *x, struct span host, uint16_t port)
@@ -284,7 +291,9 @@ void forward_dial(struct forward *x, struct span host, uint16_t port)
 	x->dial.done = dialed;
 	x->dial.timer = dial_waits;
 	x->dial.unjudged = x->redirected ? &x->original : NULL;
+	x->starting = true;
 	dial_start(&x->dial, span_str(x->host), port);
+	x->starting = false;
 }
 
 /* Whether the server that is connected is the one that the request in hand is for. */
@@ -343,17 +352,40 @@ static bool take_request(struct forward *x)
 
 /* ---- Events ---- */
 
+/*
+ * Whether the client is read. Not only when it has taken all that there is for it: it may be one
+ * that sends all before it reads, to a server that reads no more until it has been read.
+ */
+static bool client_is_read(struct forward *x)
+{
+	struct backlog *waits = client_of(x)->backlog;
+
+	if (client_of(x)->eof)
+		return false;
+	switch ((enum forward_state)x->state) {
+	case FORWARD_AWAITING:
+		return !waits;
+	case FORWARD_EXCHANGE:
+		return !x->request_whole && !server_of(x)->backlog;
+	case FORWARD_FRAMES:
+		return !server_of(x)->backlog &&
+		       (!waits || waits->end - waits->start < FRAMES_BACKLOG_MAX);
+	default:
+		return x->state == FORWARD_LEAVING;
+	}
+}
+
+/* Whether the client's end is awaited while it is not read: the server is to know of it. */
+static bool awaits_fin(struct forward *x)
+{
+	return x->state == FORWARD_EXCHANGE && x->request_whole && !x->followed && !x->in.len &&
+	       !client_of(x)->eof && !server_of(x)->backlog;
+}
+
 static uint32_t client_events(struct forward *x)
 {
-	struct leg *client = client_of(x);
-	uint32_t events = client->backlog ? EPOLLOUT : 0;
-	bool reads = !client->eof && !client->backlog;
-
-	if (x->state == FORWARD_DIALING ||
-	    (x->state == FORWARD_EXCHANGE && (x->request_whole || server_of(x)->backlog)) ||
-	    (x->state == FORWARD_FRAMES && server_of(x)->backlog))
-		reads = false;
-	return events | (reads ? EPOLLIN | EPOLLRDHUP : 0);
+	return (client_of(x)->backlog ? EPOLLOUT : 0) |
+	       (client_is_read(x) ? EPOLLIN | EPOLLRDHUP : 0) | (awaits_fin(x) ? EPOLLRDHUP : 0);
 }
 
 static uint32_t server_events(struct forward *x)
@@ -379,20 +411,45 @@ static void watch(struct forward *x)
 	}
 }
 
+/* Whether a drain ends it: it has had an answer, and no next request is on its way. */
+static bool is_drained(struct forward *x)
+{
+	char byte;
+
+	return x->flow.thread->phase >= PHASE_DRAINING && !x->fresh && !x->http2 && !x->in.len &&
+	       recv(client_of(x)->source.fd, &byte, 1, MSG_PEEK) < 0 && errno == EAGAIN;
+}
+
 void forward_go_on(struct forward *x)
 {
 	if (x->flow.state == FLOW_FORWARD && x->state == FORWARD_EXCHANGE)
 		forward_exchange_end(x);
-	if (x->flow.state == FLOW_FORWARD && x->state == FORWARD_FRAMES)
-		forward_frames_end(x);
 	while (x->flow.state == FLOW_FORWARD && x->state == FORWARD_AWAITING && x->in.len &&
 	       !client_of(x)->backlog && take_request(x))
 		;
-	if (x->flow.state == FLOW_FORWARD && x->state == FORWARD_AWAITING && client_of(x)->eof &&
-	    !client_of(x)->backlog)
-		flow_close(&x->flow); /* whole requests have been answered; a part is none */
+	if (x->flow.state == FLOW_FORWARD && x->state == FORWARD_FRAMES)
+		forward_frames_end(x);
+	if (x->flow.state == FLOW_FORWARD && x->state == FORWARD_AWAITING &&
+	    !client_of(x)->backlog) {
+		if (client_of(x)->eof)
+			flow_close(&x->flow); /* whole requests are answered; a part is none */
+		else if (is_drained(x))
+			forward_leave(x);
+	}
 	if (x->flow.state == FLOW_FORWARD)
 		watch(x);
+}
+
+void forward_drain(struct thread *t)
+{
+	struct flow *next;
+
+	t->now = loop_clock();
+	for (struct flow *f = t->flows; f; f = next) {
+		next = f->next;
+		if (f->state == FLOW_FORWARD && forward_of(f)->state == FORWARD_AWAITING)
+			forward_go_on(forward_of(f));
+	}
 }
 
 /* The client speaks while a request, or the rest of it, is awaited. */
@@ -430,20 +487,31 @@ static void read_rest(struct forward *x)
 	}
 }
 
+/* The client can take more of what waits for it. False: the flow is over. */
+static bool flush_client(struct forward *x)
+{
+	struct leg *client = client_of(x);
+
+	if (forward_flush(&x->flow, client) < 0)
+		flow_reset(&x->flow, OUTCOME_RESET_BY_CLIENT);
+	else if (!client->backlog && x->state == FORWARD_LEAVING)
+		forward_leave(x);
+	return x->flow.state == FLOW_FORWARD;
+}
+
 static void client_ready(struct forward *x, uint32_t events)
 {
 	struct flow *f = &x->flow;
 	struct leg *client = client_of(x);
 
-	if (events & EPOLLOUT && client->backlog) {
-		if (forward_flush(f, client) < 0) {
-			flow_reset(f, OUTCOME_RESET_BY_CLIENT);
-			return;
-		}
-		if (!client->backlog && x->state == FORWARD_LEAVING)
-			forward_leave(x);
-	} else if (events & EPOLLERR) {
+	if (events & EPOLLOUT && client->backlog && !flush_client(x))
+		return;
+	if (events & EPOLLERR) {
 		flow_reset(f, OUTCOME_RESET_BY_CLIENT);
+	} else if (!(events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))) {
+		return;
+	} else if (events & EPOLLRDHUP && awaits_fin(x)) {
+		forward_exchange_fin(x);
 	} else if (!(client->source.watched & EPOLLIN)) {
 		return;
 	} else if (x->state == FORWARD_AWAITING) {

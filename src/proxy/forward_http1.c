@@ -77,7 +77,7 @@ void forward_exchange_begin(struct forward *x)
 	x->state = FORWARD_EXCHANGE;
 	x->request_whole = x->begun = x->in_content = x->response_whole = false;
 	x->upgraded = false;
-	x->last = false;
+	x->last = x->followed = false;
 	forward_body_begin(&x->up, x->request.framing, x->request.body, false);
 	if (send_head(x) < 0)
 		forward_give_up_request(x);
@@ -88,6 +88,32 @@ void forward_exchange_begin(struct forward *x)
 		x->request_whole = true;
 	else if (x->in.len)
 		upload_kept(x);
+}
+
+/* The client says no more: nor do we to the server, which may answer all the same. */
+static void pass_fin(struct forward *x)
+{
+	struct flow *f = &x->flow;
+
+	f->legs[FLOW_CLIENT].eof = true;
+	x->request_whole = true;
+	observer_end(&f->observer, WAY_TO_SERVER, OBSERVER_FIN, f->thread->now);
+	shutdown(f->legs[FLOW_SERVER].source.fd, SHUT_WR);
+	f->legs[FLOW_SERVER].fin_sent = true;
+}
+
+void forward_exchange_fin(struct forward *x)
+{
+	char byte;
+	ssize_t n = recv(x->flow.legs[FLOW_CLIENT].source.fd, &byte, 1, MSG_PEEK);
+
+	/* What is there are further requests: the server gets them, or another one does. */
+	if (n > 0)
+		x->followed = true;
+	else if (n == 0)
+		pass_fin(x);
+	else if (errno != EAGAIN && errno != EINTR)
+		flow_reset(&x->flow, OUTCOME_RESET_BY_CLIENT);
 }
 
 void forward_exchange_client(struct forward *x)
@@ -108,10 +134,7 @@ void forward_exchange_client(struct forward *x)
 		}
 		if (n == 0) {
 			/* A request that was cut short: the server may say something of it. */
-			client->eof = true;
-			x->request_whole = true;
-			observer_end(&f->observer, WAY_TO_SERVER, OBSERVER_FIN, f->thread->now);
-			shutdown(f->legs[FLOW_SERVER].source.fd, SHUT_WR);
+			pass_fin(x);
 			return;
 		}
 		used = upload(x, SPAN(f->thread->buffer, (size_t)n));
@@ -218,7 +241,7 @@ static void server_ended(struct forward *x, int error)
 
 	if (error && (x->begun || x->reused)) {
 		flow_reset(f, error == ETIMEDOUT ? OUTCOME_TIMEOUT : OUTCOME_RESET_BY_SERVER);
-	} else if (!error && (x->begun || x->reused)) {
+	} else if (!error && (x->begun || x->reused || f->legs[FLOW_CLIENT].eof)) {
 		/* The end of its content, or cut short: the client sees it as we do. */
 		observer_end(&f->observer, WAY_TO_CLIENT, OBSERVER_FIN, f->thread->now);
 		forward_leave(x);

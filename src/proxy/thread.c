@@ -228,8 +228,10 @@ static void follow_phase(struct thread *t)
 	if (phase == t->phase)
 		return;
 	t->phase = phase;
-	if (phase >= PHASE_DRAINING)
-		close_acceptors(t);
+	if (phase < PHASE_DRAINING)
+		return;
+	close_acceptors(t);
+	forward_drain(t);
 }
 
 /*

@@ -17,8 +17,10 @@ class Proxy(Process):
     """`Proxy(netns, "--option")`: started, and ready unless `ready=False`."""
 
     def __init__(self, netns, *args, caps=(), uid=PROXY_UID, env=None, ready=True,
-                 descriptors=None, scratch=None):
-        limit = ["prlimit", f"--nofile={descriptors}:{descriptors}"] if descriptors else []
+                 descriptors=None, stack=None, scratch=None):
+        limits = {"nofile": descriptors, "stack": stack}
+        limit = [f"--{name}={value}:{value}" for name, value in limits.items() if value]
+        limit = ["prlimit", *limit] if limit else []
         identity = {"netns": netns, "uid": uid, "caps": caps}
         super().__init__([*limit, f"/{PROXY.name}" if scratch else PROXY, *args],
                          env=environment(env),

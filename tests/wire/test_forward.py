@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The forward proxy for clients that ask for it: HTTP_PROXY=http://127.0.0.1:9001, and no rules."""
 import contextlib
-import fcntl
 import os
 import socket
-import struct
 import subprocess
-import termios
 import threading
 import time
 
@@ -446,57 +443,6 @@ def test_websocket_upgrade(world, proxy, family):
 
 
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"
-
-
-def unacknowledged(s):
-    """Bytes that the peer's kernel has not taken yet."""
-    return struct.unpack("i", fcntl.ioctl(s, termios.TIOCOUTQ, bytes(4)))[0]
-
-
-@pytest.mark.parametrize("fields", ["", "Upgrade: x\r\n", "Connection: upgrade\r\n"])
-@pytest.mark.parametrize("pipelined", [False, True])
-def test_a_101_that_nobody_asked_for(world, proxy, family, fields, pipelined):
-    """It is no answer: what the client says next is not for that server."""
-    got = []
-
-    def serve(s):
-        got.append(s.recv(1000))
-        s.sendall(SWITCHING)
-        got.append(read_all(s))
-
-    server = world.keep(Server(world.client, family, PORT, serve))
-    s = connect(world, family)
-    request = f"GET / HTTP/1.1\r\nHost: {authority(family)}\r\n{fields}\r\n".encode()
-    s.sendall(request + (request.replace(b":8080", b":81") if pipelined else b""))
-    answer = read_all(s)
-    assert answer.startswith(b"HTTP/1.1 502 ") and answer.count(b"HTTP/1.1") == 1
-    server.wait()
-    assert got == [request, b""]
-
-
-def test_an_upgrade_with_a_request_behind_it(world, proxy, family):
-    """The server that would take the connection over would get what is for another."""
-    got, sent = [], threading.Event()
-
-    def serve(s):
-        got.append(s.recv(1000))
-        assert sent.wait(10)
-        s.sendall(SWITCHING)
-        got.append(read_all(s))
-
-    server = world.keep(Server(world.client, family, PORT, serve))
-    s = connect(world, family)
-    request = (f"GET / HTTP/1.1\r\nHost: {authority(family)}\r\nUpgrade: x\r\n"
-               "Connection: upgrade\r\n\r\n").encode()
-    s.sendall(request)
-    wait_until(lambda: got, "the first request")
-    s.sendall(request.replace(b":8080", b":81"))
-    wait_until(lambda: unacknowledged(s) == 0, "the second request to arrive")
-    sent.set()
-    answer = read_all(s)
-    assert answer.startswith(b"HTTP/1.1 502 ") and answer.count(b"HTTP/1.1") == 1
-    server.wait()
-    assert got == [request, b""]
 
 
 def test_tls_through_a_tunnel(world, proxy, family, tmp_path):
