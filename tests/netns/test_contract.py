@@ -113,6 +113,8 @@ OUTBOUND = [
     out("out-cidr-excl-overlap", "--outbound-exclude-cidrs=198.51.100.0/25,198.51.0.0/16,"
         "2001:db8::/64,2001:db8::/32", DIRECT),
     out("out-cidr-excl-all", "--outbound-exclude-cidrs=0.0.0.0/0,::/0", DIRECT),
+    out("out-cidr-excl-mapped", "--outbound-exclude-cidrs=::ffff:198.51.100.0/120", DIRECT,
+        families=(4,)),
     out("out-cidr-excl-ipv4-only", "--outbound-exclude-cidrs=198.51.100.0/24", REDIRECTED,
         families=(6,)),
     out("out-not-incl-cidr", "--outbound-include-cidrs=203.0.113.0/24,2001:db8:1::/64", DIRECT),
