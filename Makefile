@@ -41,7 +41,7 @@ sluice := backend backend_iptc backend_nft command_explain command_inject comman
 	inject_spec inject_workload lacks legacy lower main man neighbours netns nft_list nft_read nft_write \
 	nl_batch nl_socket objects owners plan plan_facts plan_json plan_nft plan_text privs \
 	privs_calls readback rtnl ruleset sock_destroy stage status status_print tproxy_route \
-	user_map verify_net verify_pick verify_run watch xt_lock xtable yaml_edit
+	turn user_map verify_net verify_pick verify_run watch xt_lock xtable yaml_edit
 proxy := dns_message names resolver resolver_cache resolver_channel \
 	dial forward forward_answer forward_body forward_frames forward_head forward_http1 \
 	forward_http2 forward_io forward_rules local_addr \

@@ -7,9 +7,10 @@
 #include "plan.h"
 
 struct backend_options {
-	uint32_t lock_timeout_ms; /* how long to wait for the lock of iptables */
+	uint32_t lock_timeout_ms; /* how long to wait for our turn, and for the lock of iptables */
 	bool keep_connections;	  /* remove: another backend translates them from now on */
 	uint32_t drain_ms;	  /* remove: how long connections may take to end by themselves */
+	int *turn;		  /* what turn_take() gave: given back while connections drain */
 };
 
 /* What apply did. */
@@ -27,7 +28,9 @@ struct backend_applied {
 
 /* What remove did. */
 struct backend_removed {
-	bool existed;
+	bool existed;		 /* rules */
+	bool routed;		 /* and routing, or that alone */
+	bool unseen;		 /* the legacy tables may hold a plan: they cannot be looked at */
 	bool cannot_destroy;	 /* the kernel lacks SOCK_DESTROY */
 	bool counters_lost;	 /* as in struct backend_applied */
 	struct plan_ports ports; /* where redirected connections arrived */
@@ -66,10 +69,11 @@ struct backend {
 		      struct err *e);
 
 	/*
-	 * Whether there is anything of ours; asking changes nothing. 1, 0, or -errno with @e set:
-	 * -EACCES where this user may not know, -EOPNOTSUPP where the kernel cannot hold any.
+	 * Whether there is anything of ours, and whether that goes by TPROXY; asking changes
+	 * nothing. 1, 0, or -errno with @e set: -EACCES or -EPERM where this user may not know,
+	 * -EOPNOTSUPP where the kernel cannot hold any.
 	 */
-	int (*present)(struct err *e);
+	int (*present)(bool *tproxy, struct err *e);
 };
 
 /*
@@ -83,6 +87,10 @@ struct backend {
  * redirect, so that no connection finds neither. Connections live on, since the translation of a
  * connection is conntrack's and needs any rule, not the old one. Only what came in by TPROXY ends
  * with a plan that needs no routing: it is reset.
+ *
+ * All this looks first and acts then, on two rule sets and routing that no transaction holds
+ * together: so in a network namespace one apply or remove works at a time (turn.h). Whoever looks
+ * takes no turn, and a remove that lets connections drain gives its own back meanwhile.
  */
 int backend_apply(enum backend_choice choice, const struct plan *p, const struct backend_options *o,
 		  struct backend_applied *done, struct err *e);
@@ -96,6 +104,7 @@ struct backend_checked {
 	const struct backend *by;
 	size_t rules; /* of the plan, there */
 	bool held;    /* it holds a plan, if another one */
+	bool unseen;  /* the legacy tables may hold one: they cannot be looked at */
 };
 
 /*

@@ -106,7 +106,7 @@ struct config {
 	uint32_t heartbeat_timeout_ms; /* how long the kernel believes in a beat */
 
 	unsigned backend;	  /* enum backend_choice */
-	uint32_t lock_timeout_ms; /* how long to wait for the lock of iptables */
+	uint32_t lock_timeout_ms; /* how long to wait for our turn, and for the lock of iptables */
 	uint32_t drain_ms;	  /* of remove: how long connections may take to end */
 
 	struct packet packet; /* explain: what is asked about */

@@ -6,10 +6,10 @@
 #include "backend.h"
 
 /*
- * Lets the connections that arrived on @ports end by themselves, for @ms at most; they are still
- * translated. 0 or -errno with @e set.
+ * Lets the connections that arrived on @ports end by themselves, for as long as @o says at most;
+ * they are still translated. Others may take their turn meanwhile. 0 or -errno with @e set.
  */
-int drain_wait(const struct plan_ports *ports, uint32_t ms, struct err *e);
+int drain_wait(const struct plan_ports *ports, const struct backend_options *o, struct err *e);
 
 /*
  * Resets every connection that arrived on @ports, which would hang once nobody translates it; puts

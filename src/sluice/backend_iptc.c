@@ -368,7 +368,7 @@ static int drain(struct transaction *tx, const struct backend_options *o, int *l
 	*tx = (struct transaction){ .counters_lost = tx->counters_lost, .anchored = true };
 	tables_init(&tx->before);
 	close(take_fd(lock));
-	rc = drain_wait(ports, o->drain_ms, e);
+	rc = drain_wait(ports, o, e);
 	if (rc < 0)
 		return rc;
 	*lock = lock_take(o->lock_timeout_ms, e);
@@ -470,8 +470,9 @@ static int iptc_remove(const struct backend_options *o, struct backend_removed *
 	return lock < 0 ? lock : remove_locked(o, &lock, done, e);
 }
 
-static int iptc_present(struct err *e)
+static int iptc_present(bool *tproxy, struct err *e)
 {
+	struct plan_ports ports = { .tproxy = false };
 	struct tables have;
 	bool any = false;
 	int rc;
@@ -486,6 +487,9 @@ static int iptc_present(struct err *e)
 	if (!any)
 		return 0;
 	rc = read_all(&have, e);
+	for (unsigned f = 0; rc > 0 && f < ADDR_FAMILY_COUNT; f++)
+		decode_xt_ports(&have.each[LOWER_MANGLE][f], &ports);
+	*tproxy = ports.tproxy;
 	tables_fini(&have);
 	return rc;
 }

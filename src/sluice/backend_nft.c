@@ -195,7 +195,7 @@ static long nft_check(const struct plan *p, compare_report *report, void *data, 
 	return rc;
 }
 
-static int nft_present(struct err *e)
+static int nft_present(bool *tproxy, struct err *e)
 {
 	struct nl_socket *nl = nl_socket_new(NETLINK_NETFILTER, e);
 	struct ruleset have = { .exists = false };
@@ -205,6 +205,7 @@ static int nft_present(struct err *e)
 		return explain_lack(e->code, e);
 	rc = nft_read(nl, &have, e);
 	rc = rc < 0 ? explain_lack(rc, e) : have.exists;
+	*tproxy = rc > 0 && ruleset_redirect_ports(&have).tproxy;
 	ruleset_fini(&have);
 	nl_socket_free(nl);
 	return rc;
@@ -242,13 +243,14 @@ static int anchor(struct nl_socket *nl, const struct plan *p, struct err *e)
 static int drain(const struct plan *anchored, const struct backend_options *o,
 		 const struct plan_ports *ports, struct err *e)
 {
-	long rc = drain_wait(ports, o->drain_ms, e);
+	long rc = drain_wait(ports, o, e);
+	bool tproxy;
 	size_t rules;
 
 	if (rc == 0)
 		rc = nft_check(anchored, NULL, NULL, &rules, e);
 	if (rc > 0)
-		rc = nft_present(e);
+		rc = nft_present(&tproxy, e);
 	return rc > 0 ? err_set(e, -EBUSY,
 				"somebody changed the rules while connections were draining: "
 				"nothing was removed")

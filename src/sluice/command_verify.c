@@ -6,12 +6,11 @@
 #include "log.h"
 #include "netns.h"
 #include "privs.h"
+#include "turn.h"
 #include "verify_run.h"
 
 #include <errno.h>
 #include <signal.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 
 /* How often one looks whether another one is done, and for how long each time: a minute in all. */
@@ -41,24 +40,15 @@ static void catch_signals(void)
 }
 
 /*
- * Two at once would take each other's listeners for a proxy. So whoever is at work holds a name
- * that exists once in a network namespace, and that the kernel takes back, however it ends
- * (unix(7), abstract). Returns what to close, or -errno with @e set.
+ * Two at once would take each other's listeners for a proxy. Returns what to close, or -errno with
+ * @e set.
  */
 static int wait_for_turn(struct err *e)
 {
-	const struct sockaddr_un name = { .sun_family = AF_UNIX, .sun_path = "\0sluice-verify" };
-	const socklen_t len =
-		offsetof(struct sockaddr_un, sun_path) + sizeof("\0sluice-verify") - 1;
 	const struct timespec pause = { .tv_nsec = TURN_PAUSE_NS };
-	/* #syscalls socket bind clock_nanosleep */
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int fd;
 
-	if (fd < 0)
-		return err_sys(e, -errno, "cannot make a socket");
-	for (unsigned try = 0; bind(fd, (const struct sockaddr *)&name, len) < 0; try++) {
-		if (errno != EADDRINUSE)
-			return err_sys(e, -errno, "cannot take the name of who verifies");
+	for (unsigned try = 0; (fd = turn_try(TURN_VERIFY, e)) == -EADDRINUSE; try++) {
 		if (stop)
 			return err_set(e, -EINTR, "interrupted");
 		if (try == TURN_TRIES)
@@ -67,9 +57,9 @@ static int wait_for_turn(struct err *e)
 				       "for a minute: try again when it is done");
 		if (try == 0)
 			log_info("another 'sluice verify' is at work in this namespace: waiting");
-		nanosleep(&pause, NULL);
+		nanosleep(&pause, NULL); /* #syscalls clock_nanosleep */
 	}
-	return take_fd(&fd);
+	return fd;
 }
 
 struct printer {

@@ -62,6 +62,13 @@ static void print_applied(const struct config *c, const struct backend_applied *
 	print_redirects(c);
 }
 
+/* To open a table in order to see what is in it would make it. */
+static void warn_unseen(void)
+{
+	log_warn("whether the legacy tables here hold another plan cannot be seen: that takes root "
+		 "and CAP_NET_RAW");
+}
+
 static void warn_counters(void)
 {
 	log_warn("the kernel refused to set the counters of others' rules: they start at 0");
@@ -112,9 +119,7 @@ static int apply(const struct config *c, const struct plan *p, struct err *e)
 	if (done.counters_lost)
 		warn_counters();
 	if (done.other_unseen)
-		log_warn(
-			"without CAP_NET_RAW nobody can see whether the legacy tables here hold an "
-			"older plan");
+		warn_unseen();
 	print_applied(c, &done);
 	return EXIT_DONE;
 }
@@ -144,12 +149,14 @@ int command_remove(const struct config *c, struct err *e)
 		return rc;
 	if (done.counters_lost)
 		warn_counters();
+	if (done.unseen)
+		warn_unseen();
 	if (done.cannot_destroy)
 		log_warn(
 			"this kernel cannot reset connections (INET_DIAG_DESTROY): those that went "
 			"through the proxy hang until they time out");
 	if (!done.existed)
-		puts("sluice: nothing to remove");
+		puts(done.routed ? "sluice: removed: the routing" : "sluice: nothing to remove");
 	else if (!done.destroyed)
 		puts("sluice: removed: the rules");
 	else
@@ -240,6 +247,8 @@ static int check(const struct config *c, const struct plan *p, struct err *e)
 	differences += lacking;
 	if (privs_end(e) < 0)
 		return e->code;
+	if (done.unseen)
+		warn_unseen();
 	if (differences > 0 && options && done.held)
 		log_info("if these come from options: give check the same ones, or the same "
 			 "--config, as apply");

@@ -400,9 +400,10 @@ static const struct option options[] = {
 	    "what nftables needs",
 	    OPTION_VALUE, COMMAND_APPLY | COMMAND_REMOVE | COMMAND_CHECK | COMMAND_VERIFY, false,
 	    option_backend, backend),
-	ROW("lock-timeout", "TIME", "5s", "how long to wait for the lock of iptables: 1ms to 10m",
-	    OPTION_VALUE, COMMAND_APPLY | COMMAND_REMOVE | COMMAND_CHECK, false,
-	    option_lock_timeout, lock_timeout_ms),
+	ROW("lock-timeout", "TIME", "5s",
+	    "how long to wait for another sluice or the lock of iptables: 1ms to 10m", OPTION_VALUE,
+	    COMMAND_APPLY | COMMAND_REMOVE | COMMAND_CHECK, false, option_lock_timeout,
+	    lock_timeout_ms),
 	ROW("drain", "SECONDS", "0",
 	    "before the rules go, let the connections through the proxy end by themselves for so "
 	    "long",

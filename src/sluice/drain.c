@@ -3,6 +3,7 @@
 #include "drain.h"
 
 #include "sock_destroy.h"
+#include "turn.h"
 
 #include <errno.h>
 #include <time.h>
@@ -29,18 +30,24 @@ static uint64_t now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-int drain_wait(const struct plan_ports *ports, uint32_t ms, struct err *e)
+int drain_wait(const struct plan_ports *ports, const struct backend_options *o, struct err *e)
 {
 	const struct timespec pause = { .tv_nsec = LOOK_MS * 1000000L };
 	const struct sock_which w = which(ports);
-	uint64_t end = now_ms() + ms;
+	uint64_t end = now_ms() + o->drain_ms;
 	long left = 1;
 
+	if (o->turn)
+		close(take_fd(o->turn));
 	while (left > 0 && now_ms() < end) {
 		left = sock_count(&w, e);
 		if (left > 0)
 			/* #syscalls clock_nanosleep */
 			nanosleep(&pause, NULL);
+	}
+	if (left >= 0 && o->turn) {
+		*o->turn = turn_take(o->lock_timeout_ms, e);
+		left = MIN(*o->turn, 0);
 	}
 	return left < 0 ? (int)left : 0;
 }

@@ -119,6 +119,7 @@ static const struct syscalls_rule kernel[] = {
 	CALL_IS(socket, 0, AF_NETLINK),
 	CALL_IS(socket, 0, AF_INET),
 	CALL_IS(socket, 0, AF_INET6),
+	CALL_IS(socket, 0, AF_UNIX),
 	CALL(bind),
 	CALL(getsockname),
 	CALL(getsockopt),
@@ -148,7 +149,6 @@ static const struct syscalls_rule proof[] = {
 	CALL(listen),
 	CALL(accept4),
 	CALL(rt_sigaction),
-	CALL_IS(socket, 0, AF_UNIX),
 	CALL_IS(ioctl, 1, SIOCGIFINDEX),
 };
 

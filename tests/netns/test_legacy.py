@@ -2,6 +2,7 @@
 """What is particular to the legacy tables: others' rules, the lock, and no trace of a look."""
 import fcntl
 import re
+import signal
 import subprocess
 import threading
 
@@ -334,6 +335,51 @@ def test_both_at_once_is_drift_and_remove_takes_both(world):
         assert "extra rules: in " in sluice(world.pod, "check", *options, status=DRIFT).out
     sluice(world.pod, "remove")
     assert world.pod.ruleset() == "" and not only_ours(saved(world.pod))
+
+
+@pytest.mark.parametrize("last", ["nft", "iptables"])
+def test_two_who_switch_backends_at_once(world, last):
+    """One waits for a beat before it takes the other's out: the next one has to wait for it."""
+    first = "iptables" if last == "nft" else "nft"
+    sluice(world.pod, "apply", f"--backend={last}", "--heartbeat-timeout=1s")
+    switching = world.keep(Process([SLUICE, "apply", f"--backend={first}", "--heartbeat-timeout=1s"],
+                                   netns=world.pod, env=environment(world.pod.environment)), "end")
+    wait_until(lambda: world.pod.ruleset() if first == "nft" else only_ours(saved(world.pod)),
+               "rules in both")
+    sluice(world.pod, "apply", f"--backend={last}", "--heartbeat-timeout=1s", "--lock-timeout=30s")
+    assert switching.wait() == 0, switching.output
+    sluice(world.pod, "check", f"--backend={last}", "--heartbeat-timeout=1s")
+
+
+@pytest.mark.parametrize("command", ["apply", "remove"])
+def test_a_turn_that_stays_taken(world, held, command):
+    """It is given back with the process that has it, however that ends."""
+    def attempt(what):
+        return sluice(world.pod, what, "--backend=nft", "--lock-timeout=50ms", status=None)
+
+    sluice(world.pod, "apply", *IPTABLES)
+    waiting = world.keep(Process([SLUICE, "apply", *IPTABLES, "--lock-timeout=5m"],
+                                 netns=world.pod, env=environment(held)), "end")
+    wait_until(lambda: attempt("remove").status == FAILED, "the other one's turn")
+    attempt(command).one_error(FAILED, "another sluice", "@sluice-rules", "--lock-timeout")
+    sluice(world.client, "remove", "--lock-timeout=50ms")  # each namespace has turns of its own
+    sluice(world.pod, "check", *IPTABLES)  # who looks takes none
+    waiting.signal(signal.SIGKILL)
+    waiting.wait()
+    sluice(world.pod, command, "--backend=nft")
+
+
+@pytest.mark.parametrize("caps", [["net_admin"], ["net_admin", "net_raw"]],
+                         ids="+".join)
+def test_a_plan_that_cannot_be_seen(world, caps):
+    """Only root may list the tables, and to open one would make it: that is said, not passed over."""
+    unseen = "the legacy tables here hold another plan cannot be seen"
+    nobody = {"uid": 65534, "caps": caps}
+    sluice(world.pod, "apply", *IPTABLES)
+    for command in ("apply", "check", "remove"):
+        done = sluice(world.pod, command, **nobody)
+        assert unseen in done.err and done.err.count("\n") == 1, done
+    assert only_ours(saved(world.pod))
 
 
 def test_others_who_restore_at_the_same_time(foreign):

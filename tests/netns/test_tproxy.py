@@ -12,8 +12,9 @@ import pytest
 
 from lib.proc import Process, wait_until
 from lib.proxy import Proxy
+from lib.randomly import times
 from lib.servers import Server
-from lib.sluice import DRIFT, FAILED, PROXY, environment, sluice
+from lib.sluice import DRIFT, FAILED, PROXY, SLUICE, environment, sluice
 from lib.world import ANY, CLIENT, CLIENT_OTHER, LOOPBACK, OUTSIDE, POD, POD_NET1, PROXY_UID
 
 pytestmark = pytest.mark.usefixtures("backend")
@@ -286,6 +287,38 @@ def test_another_mode_takes_the_routing_out(world):
     sluice(world.pod, "apply")
     assert routing(world.pod)[:2] == ([], [])
     sluice(world.pod, "check")
+
+
+def test_rules_and_routing_come_and_go_together(world):
+    """A remove that meets an apply takes both or leaves both."""
+    for _ in range(times(10, 500)):
+        apply(world)
+        removing = world.keep(Process([SLUICE, "remove", "--lock-timeout=30s"], netns=world.pod,
+                                      env=environment(world.pod.environment)), "end")
+        apply(world, "--lock-timeout=30s")
+        assert removing.wait() == 0, removing.output
+        if routing(world.pod)[:2] == ([], []):
+            assert sluice(world.pod, "remove").out == "sluice: nothing to remove\n"
+        else:
+            sluice(world.pod, "check", MODE, "--heartbeat-timeout=1s")
+
+
+def test_removing_from_the_other_backend_leaves_the_routing(world, backend):
+    other = "--backend=" + {"nft": "iptables", "iptables": "nft"}[backend]
+    apply(world)
+    before = routing(world.pod)
+    assert sluice(world.pod, "remove", other).out == "sluice: nothing to remove\n"
+    assert routing(world.pod) == before
+    sluice(world.pod, "check", MODE, "--heartbeat-timeout=1s")
+    sluice(world.pod, "remove", f"--backend={backend}")
+    assert routing(world.pod)[:2] == ([], [])
+
+
+def test_routing_alone_is_removed_and_named(world):
+    world.pod.run(["ip", "route", "add", "local", "default", "dev", "lo", "table", TABLE,
+                   "protocol", "115"])
+    assert sluice(world.pod, "remove").out == "sluice: removed: the routing\n"
+    assert routing(world.pod)[:2] == ([], [])
 
 
 def test_without_ipv6_on_lo(world):
