@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -25,7 +26,7 @@ struct lines {
 struct watcher {
 	const struct config *config;
 	const struct plan *plan;
-	int events, signals;
+	int events, routes, signals;  /* routes < 0: the plan needs no routing */
 	struct lines known;	      /* the drift that was told */
 	uint64_t repair_at, pause;    /* ms of the monotonic clock; ms */
 	uint64_t repaired;	      /* when last */
@@ -173,18 +174,24 @@ enum woken {
 /* Waits for at most @ms, or for ever when that is < 0. */
 static int wait_for(struct watcher *w, int ms, struct err *e)
 {
-	struct pollfd fds[] = { { w->events, POLLIN, 0 }, { w->signals, POLLIN, 0 } };
+	struct pollfd fds[] = { { w->events, POLLIN, 0 },
+				{ w->signals, POLLIN, 0 },
+				{ w->routes, POLLIN, 0 } };
+	int n;
+
 	/* #syscalls poll ppoll */
-	int n = poll(fds, ARRAY_SIZE(fds), ms);
+	n = poll(fds, ARRAY_SIZE(fds), ms);
 
 	if (n < 0 && errno != EINTR)
 		return err_sys(e, -errno, "cannot wait for changes");
 	if (n > 0 && fds[1].revents)
 		return WOKEN_BY_SIGNAL;
-	if (n > 0 && fds[0].revents) {
+	if (n > 0 && fds[0].revents)
 		drain(w->events);
+	if (n > 0 && fds[2].revents)
+		drain(w->routes);
+	if (n > 0)
 		return WOKEN_BY_CHANGE;
-	}
 	return WOKEN_BY_TIME;
 }
 
@@ -233,16 +240,19 @@ static int loop(struct watcher *w, struct err *e)
 	}
 }
 
-static int open_events(struct err *e)
+/* Listens to changes that the kernel tells these groups of. */
+static int open_events(int bus, const int *groups, size_t count, struct err *e)
 {
 	const struct sockaddr_nl any = { .nl_family = AF_NETLINK };
-	_cleanup_close_ int fd =
-		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_NETFILTER);
-	int group = NFNLGRP_NFTABLES;
+	_cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, bus);
+	int rc = fd < 0 ? -1 : bind(fd, (const struct sockaddr *)&any, sizeof(any));
 
-	if (fd < 0 || bind(fd, (const struct sockaddr *)&any, sizeof(any)) < 0 ||
-	    setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0)
-		return err_sys(e, -errno, "cannot listen to changes of nftables");
+	for (size_t i = 0; rc == 0 && i < count; i++)
+		rc = setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &groups[i],
+				sizeof(groups[i]));
+	if (rc < 0)
+		return err_sys(e, -errno, "cannot listen to changes of %s",
+			       bus == NETLINK_ROUTE ? "routing" : "nftables");
 	return take_fd(&fd);
 }
 
@@ -263,11 +273,17 @@ static int open_signals(struct err *e)
 
 int watch_run(const struct config *c, const struct plan *p, struct err *e)
 {
-	struct watcher w = { .config = c, .plan = p, .events = -1, .signals = -1 };
+	static const int tables[] = { NFNLGRP_NFTABLES };
+	/* Of routes that go down with their device, the kernel may tell by the device alone. */
+	static const int routing[] = { RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE, RTNLGRP_IPV4_ROUTE,
+				       RTNLGRP_IPV6_ROUTE, RTNLGRP_LINK };
+	struct watcher w = { .config = c, .plan = p, .events = -1, .routes = -1, .signals = -1 };
 	int rc = w.signals = open_signals(e);
 
 	if (rc >= 0)
-		rc = w.events = open_events(e);
+		rc = w.events = open_events(NETLINK_NETFILTER, tables, ARRAY_SIZE(tables), e);
+	if (rc >= 0 && plan_needs_route(p))
+		rc = w.routes = open_events(NETLINK_ROUTE, routing, ARRAY_SIZE(routing), e);
 	if (rc >= 0) {
 		compare(&w);
 		printf("watching: %zu difference%s now\n", w.known.count, plural(w.known.count));
@@ -275,6 +291,8 @@ int watch_run(const struct config *c, const struct plan *p, struct err *e)
 	}
 	if (w.events >= 0)
 		close(w.events);
+	if (w.routes >= 0)
+		close(w.routes);
 	if (w.signals >= 0)
 		close(w.signals);
 	lines_fini(&w.known);

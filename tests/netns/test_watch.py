@@ -78,6 +78,31 @@ def test_repair(world, backend):
     assert process.output.count("drift: ") == process.output.count("over: "), process.lines
 
 
+def test_routing_that_is_lost(world, backend):
+    """Which nftables tells nobody of."""
+    del backend
+    mode = "--inbound-mode=tproxy"
+    sluice(world.pod, "apply", mode)
+    repairing = watch(world, mode, "--repair")
+    for number, lose in enumerate((["-4", "rule", "del", "fwmark", "0x736d"],
+                                 ["-6", "route", "flush", "table", "29549"]), 1):
+        world.pod.run(["ip", *lose])
+        wait_until(lambda n=number: repairing.output.count("repaired: ") == n, "the repair")
+        sluice(world.pod, "check", mode)
+    assert "drift: missing routing: IPv4" in repairing.output
+
+
+def test_lo_that_goes_down_takes_the_routing_along(world, backend):
+    """That of IPv6, on the kernels that we know."""
+    del backend
+    mode = "--inbound-mode=tproxy"
+    sluice(world.pod, "apply", mode)
+    process = watch(world, mode)
+    world.pod.ip("link set lo down")
+    world.pod.ip("link set lo up")
+    process.wait_line("drift: missing routing: ")
+
+
 def test_a_repair_that_does_not_last_is_not_repeated_without_a_pause(world):
     """Somebody deletes the table as fast as they can: we must not answer each time."""
     sluice(world.pod, "apply")
