@@ -32,8 +32,8 @@ struct access_entry {
 	uint64_t started, ended;
 	uint64_t first_byte; /* of the response; 0: none */
 	uint64_t flow;
-	uint64_t bytes[WAY_COUNT]; /* of content; of a connection, all */
-	struct addr client, address;
+	uint64_t bytes[WAY_COUNT];   /* of content; of a connection, all */
+	struct addr client, address; /* the latter of no family: it is not known */
 	uint16_t client_port, port;
 	uint32_t server_name; /* its server_address, from metrics_name() */
 	uint32_t detail;      /* rpc_method, or of a connection the SNI; likewise */

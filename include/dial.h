@@ -54,6 +54,7 @@ struct dial {
 	uint16_t port;
 	uint8_t count, next; /* of the addresses; the first not tried */
 	uint8_t pending;     /* attempts under way */
+	uint8_t won;	     /* DIAL_CONNECTED: which of the addresses it is */
 	uint8_t end;	     /* enum dial_end, of what has failed so far */
 	bool busy;
 	struct addr addresses[RESOLVER_ADDRESSES_MAX];

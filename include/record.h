@@ -32,7 +32,7 @@ struct record {
 	struct metric_value *bytes[WAY_COUNT]; /* NULL until the protocol is known */
 	uint64_t total[WAY_COUNT];	       /* bytes so far */
 	struct metric_value *active;
-	struct addr address; /* the destination */
+	struct addr address; /* the destination; of no family: not known yet */
 	uint16_t port;
 	uint8_t direction;
 	uint8_t protocol;
@@ -57,6 +57,9 @@ void record_client(struct record *r, const struct addr *address, uint16_t port);
 
 /* Its destination goes by this name, whatever its address is. */
 void record_named(struct record *r, struct span host);
+
+/* Where that name has led to; NULL: nowhere yet, and so it is told. Metrics go by the name. */
+void record_address(struct record *r, const struct addr *address);
 
 /* Its destination answered. Outbound, that is counted with what first is called by its name. */
 void record_connected(struct record *r, uint64_t now);

@@ -251,8 +251,9 @@ function showFlows(answer) {
   element("flowcount").textContent = answer.truncated ? `the first ${answer.listed}`
                                                       : `${answer.listed} now`;
   cells("flows", answer.flows.map((f) => [
-    f.direction, f.protocol, f.state, f.client || "–", f.destination, duration(f.age_seconds),
-    amount(f.bytes.to_server, "B"), amount(f.bytes.to_client, "B"), f.requests]),
+    f.direction, f.protocol, f.state, f.client || "–", f.destination || "–",
+    duration(f.age_seconds), amount(f.bytes.to_server, "B"), amount(f.bytes.to_client, "B"),
+    f.requests]),
         "No connection is open.");
 }
 

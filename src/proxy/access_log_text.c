@@ -75,6 +75,8 @@ static void put_end(struct line *l, const char *name, const struct addr *a, uint
 {
 	char text[ADDR_TEXT_MAX];
 
+	if (a->family == ADDR_FAMILY_COUNT)
+		return;
 	put(l, a->family == ADDR_V6 ? ",\"%s\":\"[%s]:%u\"" : ",\"%s\":\"%s:%u\"", name,
 	    addr_text(a, text), port);
 }

@@ -103,6 +103,7 @@ static void win(struct dial *d, unsigned i)
 	loop_unwatch(&d->thread->loop, source);
 	source->fd = -1;
 	d->pending--;
+	d->won = (uint8_t)i;
 	finish(d, DIAL_CONNECTED, fd);
 }
 

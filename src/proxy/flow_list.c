@@ -37,7 +37,9 @@ static union sockaddr_any destination_of(const struct record *r)
 {
 	union sockaddr_any to;
 
-	if (r->address.family == ADDR_V4) {
+	if (r->address.family == ADDR_FAMILY_COUNT) {
+		to = (union sockaddr_any){ .sa = { .sa_family = AF_UNSPEC } };
+	} else if (r->address.family == ADDR_V4) {
 		to = (union sockaddr_any){ .v4 = { .sin_family = AF_INET,
 						   .sin_port = htons(r->port) } };
 		memcpy(&to.v4.sin_addr, r->address.bytes, 4);

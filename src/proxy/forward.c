@@ -248,6 +248,7 @@ static void take_dialed(struct forward *x, const struct dial *d, enum dial_end e
 		return;
 	}
 	server_of(x)->source.fd = fd;
+	record_address(&f->record, &d->addresses[d->won]);
 	/* Without the time that the name took. */
 	record_connected(&f->record, f->record.opened + f->thread->now - d->began);
 	if (f->settled)
@@ -276,16 +277,18 @@ void forward_dial(struct forward *x, struct span host, uint16_t port)
 {
 	struct flow *f = &x->flow;
 	const struct addr unknown = { .family = ADDR_V4 };
-	struct addr literal = unknown;
+	struct addr literal;
+	bool named;
 
 	forward_drop_server(x, OUTCOME_CLOSED);
 	memcpy(x->host, host.ptr, host.len);
 	x->host[host.len] = '\0';
 	x->port = port;
-	if (addr_parse(host, &literal, NULL) < 0)
-		literal = unknown;
-	flow_observe(f, DIRECTION_OUTBOUND, &literal, port);
+	named = addr_parse(host, &literal, NULL) < 0;
+	flow_observe(f, DIRECTION_OUTBOUND, named ? &unknown : &literal, port);
 	record_named(&f->record, host);
+	if (named)
+		record_address(&f->record, NULL);
 	x->state = FORWARD_DIALING;
 	x->dial.thread = f->thread;
 	x->dial.done = dialed;

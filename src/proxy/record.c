@@ -116,6 +116,11 @@ void record_named(struct record *r, struct span host)
 	r->host = metrics_name(r->recorder->shard, host, METRIC_NAME_HOST);
 }
 
+void record_address(struct record *r, const struct addr *address)
+{
+	r->address = address ? *address : (struct addr){ .family = ADDR_FAMILY_COUNT };
+}
+
 void record_connected(struct record *r, uint64_t now)
 {
 	/* Never 0, which means that it was counted. */

@@ -2,6 +2,7 @@
 """Names in the forward proxy, and --outbound-mode=host, which takes redirected clients by Host."""
 import contextlib
 import ipaddress
+import json
 import socket
 import threading
 
@@ -340,3 +341,31 @@ def test_many_hosts_at_once(world, start_proxy, zone, family):
     assert not wrong
     m = by_host.settled("outbound", 1000)
     assert m.sum("http_client_request_duration_seconds_count") == 1000
+
+
+def test_where_a_name_has_led(world, start_proxy, zone, echo):
+    """/flows and the access log tell the address that was connected to, and none where none was."""
+    proxy = start_proxy(zone.option, "--access-log=-")
+    echo()
+    zone.names["web.example.org"] = [OUTSIDE_NEAR[4]]
+    c = http(world)
+    assert get(c, "nobody.example.org")[0] == 502
+    assert get(c, f"web.example.org:{PORT}")[0] == 200
+    flow, = json.loads(proxy.get("/flows")[2])["flows"]
+    assert flow["destination"] == flow["upstream"] == f"{OUTSIDE_NEAR[4]}:{PORT}"
+    c.close()
+    proxy.settled("outbound", 2)
+    assert proxy.stop() == 0
+    lines = [json.loads(line) for line in proxy.lines if line.startswith("{")]
+    assert [(x["server_address"], x.get("destination")) for x in lines] == [
+        ("nobody.example.org", None), ("web.example.org", f"{OUTSIDE_NEAR[4]}:{PORT}")]
+
+
+def test_a_flow_whose_name_is_being_asked_for(world, start_proxy):
+    conf = world.keep(ResolvConf(CLIENT[4]))
+    world.keep(world.client.socket(4, socket.SOCK_DGRAM)).bind((CLIENT[4], 53))  # says nothing
+    proxy = start_proxy(f"--resolv-conf={conf.path}")
+    http(world).request("GET", "/", host="web.example.org")
+    wait_until(lambda: proxy.metrics().sum("sluice_connections_active") == 1, "the request")
+    flow, = json.loads(proxy.get("/flows")[2])["flows"]
+    assert flow["destination"] is None and flow["upstream"] is None
