@@ -90,14 +90,14 @@ static int probe_never(void)
 		       ? AS_EXPECTED
 		       : 1;
 }
-
+/* The same for what the first rung still may: a UNIX socket may have a name, but no peer. */
 /* The same for what the first rung still may. */
 static int probe_joined(void)
 {
 	int fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
 
-	return fd >= 0 && REFUSED(socket(AF_UNIX, SOCK_STREAM, 0)) &&
-			       MAY_NOT_OPEN("/dev/null", O_RDWR) && open("/dev/null", O_RDONLY) >= 0
+	return fd >= 0 && REFUSED(connect(fd, NULL, 0)) && MAY_NOT_OPEN("/dev/null", O_RDWR) &&
+			       open("/dev/null", O_RDONLY) >= 0
 		       ? probe_never()
 		       : 1;
 }
