@@ -90,8 +90,8 @@ static int probe_never(void)
 		       ? AS_EXPECTED
 		       : 1;
 }
+
 /* The same for what the first rung still may: a UNIX socket may have a name, but no peer. */
-/* The same for what the first rung still may. */
 static int probe_joined(void)
 {
 	int fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
