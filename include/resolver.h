@@ -9,8 +9,10 @@
  * cached answers are bounded in number, whoever answers slowly, wrongly or not at all. Nobody is
  * called from within a question: an answer is there at once, or comes later from the loop.
  *
- * resolv.conf is read again when it has changed, with the next question that finds nothing under
- * way. Files of hosts (/etc/hosts) count for addresses, as nsswitch.conf says, and not for PTR.
+ * resolv.conf is read again when it has changed, with the next question. What is under way then is
+ * asked once more, of the new servers; a question that lives to see a second change has failed, or
+ * a file that keeps changing would keep it for ever. Files of hosts (/etc/hosts) count for
+ * addresses, as nsswitch.conf says, and not for PTR.
  */
 #ifndef SLUICE_RESOLVER_H
 #define SLUICE_RESOLVER_H
@@ -29,6 +31,7 @@ struct resolver_config {
 	const char *resolv_conf; /* NULL: /etc/resolv.conf; must outlive the resolver */
 	uint16_t port;		 /* of the servers; 0: 53 */
 	uint32_t timeout_ms;	 /* of one question to one server, the first time; 0: the default */
+	uint32_t check_ms;	 /* resolv.conf is looked at no more often; 0: the default */
 	uint32_t max_entries;	 /* of the cache; 0: the default */
 	uint32_t max_questions;	 /* under way at once; 0: the default */
 };

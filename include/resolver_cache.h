@@ -31,6 +31,7 @@ struct cache_entry {
 	uint8_t result;		      /* enum dns_result, if known */
 	bool known;		      /* there is an answer, fresh or not */
 	bool asking, queued, telling; /* see above */
+	bool again;		      /* it is asked of other servers than at first */
 	uint8_t key_len;
 	char key[]; /* a name, or the bytes of an address */
 };

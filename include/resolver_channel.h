@@ -2,8 +2,9 @@
 /*
  * c-ares as the resolver drives it: one channel, its sockets in a loop, resolv.conf followed.
  *
- * Theory of Operation: set up when it is first needed. While nothing is under way, a resolv.conf
- * that has changed makes it be set up anew.
+ * Theory of Operation: set up when it is first needed. A resolv.conf that has changed makes it be
+ * set up anew, whatever is under way: servers that are dead may keep it so for as long as they are
+ * asked, and it is their replacement that ends that.
  */
 #ifndef SLUICE_RESOLVER_CHANNEL_H
 #define SLUICE_RESOLVER_CHANNEL_H
@@ -37,9 +38,10 @@ struct resolver_channel {
 
 /*
  * Ready to be asked. False: c-ares cannot be set up, which is logged once. *@renewed: resolv.conf
- * has changed, and what was known by the old one is void. @idle: nothing is under way.
+ * has changed: what was known by the old one is void, and what was under way has ended without a
+ * word. Not from within what c-ares calls.
  */
-bool resolver_channel_ready(struct resolver_channel *c, bool idle, uint64_t now, bool *renewed);
+bool resolver_channel_ready(struct resolver_channel *c, uint64_t now, bool *renewed);
 
 /* Ends what is under way, without a word. Idempotent. */
 void resolver_channel_close(struct resolver_channel *c);

@@ -17,6 +17,9 @@
 /* Of one question to one server, the first time. */
 #define TIMEOUT_MS 2000
 
+/* resolv.conf is looked at no more often. */
+#define CHECK_MS 5000
+
 /* While something is under way: time-outs are noticed this late. */
 #define TICK_NS (SECOND / 20)
 
@@ -283,18 +286,8 @@ static void on_progress(struct resolver_channel *channel)
 	resolver_tick(CONTAINER_OF(channel, struct resolver, channel));
 }
 
-static bool ready(struct resolver *r, uint64_t now)
-{
-	bool renewed, is_ready = resolver_channel_ready(&r->channel, !r->active, now, &renewed);
-
-	if (renewed) {
-		resolver_cache_forget(&r->cache);
-		count_entries(r);
-	}
-	return is_ready;
-}
-
-static void start(struct resolver *r, struct cache_entry *e)
+/* Asks what @e asks. It may have ended when this returns. */
+static void put_question(struct resolver *r, struct cache_entry *e)
 {
 	static const struct ares_addrinfo_hints hints = {
 		/* The order is the caller's to choose. */
@@ -306,11 +299,6 @@ static void start(struct resolver *r, struct cache_entry *e)
 	struct addr a = { .family = e->key_len == 4 ? ADDR_V4 : ADDR_V6 };
 	char reverse[DNS_REVERSE_MAX];
 
-	e->resolver = r;
-	e->asking = true;
-	if (!r->active)
-		r->next_tick = loop_clock() + TICK_NS;
-	count_active(r, (enum dns_question)e->question, 1);
 	memcpy(name, e->key, e->key_len);
 	name[e->key_len] = '\0';
 	if (e->question == DNS_ADDRESS) {
@@ -320,6 +308,45 @@ static void start(struct resolver *r, struct cache_entry *e)
 	memcpy(a.bytes, e->key, e->key_len);
 	ares_query(r->channel.ares, dns_reverse_name(&a, reverse), DNS_CLASS_IN, DNS_TYPE_PTR,
 		   on_ptr, e);
+}
+
+/* The servers are others now: @is_ready, or none that could be asked. */
+static void ask_again(struct resolver *r, bool is_ready)
+{
+	for (struct cache_entry *e = r->cache.newest; e; e = e->older) {
+		if (!e->asking)
+			continue;
+		e->expires = e->stale_until = 0;
+		if (!is_ready || e->again) {
+			ended(e, DNS_FAILED, NULL, 0, 0, 0);
+		} else {
+			e->again = true;
+			put_question(r, e);
+		}
+	}
+}
+
+static bool ready(struct resolver *r, uint64_t now)
+{
+	bool renewed, is_ready = resolver_channel_ready(&r->channel, now, &renewed);
+
+	if (renewed) {
+		resolver_cache_forget(&r->cache);
+		count_entries(r);
+		ask_again(r, is_ready);
+	}
+	return is_ready;
+}
+
+static void start(struct resolver *r, struct cache_entry *e)
+{
+	e->resolver = r;
+	e->asking = true;
+	e->again = false;
+	if (!r->active)
+		r->next_tick = loop_clock() + TICK_NS;
+	count_active(r, (enum dns_question)e->question, 1);
+	put_question(r, e);
 }
 
 static bool answer_now(struct resolver_answer *answer, enum dns_result result)
@@ -355,17 +382,19 @@ static bool ask(struct resolver *r, enum dns_question question, struct span key,
 {
 	struct cache_entry *e = resolver_cache_find(&r->cache, question, key);
 	uint64_t now = loop_clock();
+	bool is_ready;
 
 	if (e && e->known && now < e->expires)
 		return hit(r, e, answer);
+	is_ready = ready(r, now);
+	/* Setting up may have emptied the cache. */
+	e = resolver_cache_find(&r->cache, question, key);
 	if (!e || !e->asking) {
 		if (r->active >= r->config.max_questions)
 			return e && now < e->stale_until ? hit(r, e, answer)
 							 : refuse(r, question, answer);
-		if (!ready(r, now))
+		if (!is_ready)
 			return answer_now(answer, DNS_FAILED);
-		/* Setting up may have emptied the cache. */
-		e = resolver_cache_find(&r->cache, question, key);
 		if (!e) {
 			e = resolver_cache_add(&r->cache, question, key);
 			if (!e)
@@ -468,6 +497,8 @@ struct resolver *resolver_new(const struct resolver_config *config, struct loop 
 		r->config.port = 53;
 	if (!r->config.timeout_ms)
 		r->config.timeout_ms = TIMEOUT_MS;
+	if (!r->config.check_ms)
+		r->config.check_ms = CHECK_MS;
 	if (!r->config.max_entries)
 		r->config.max_entries = ENTRIES;
 	if (!r->config.max_questions)

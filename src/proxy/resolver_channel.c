@@ -17,9 +17,6 @@
 /* The second time a server is asked it has twice as long. */
 #define TRIES 2
 
-/* resolv.conf is looked at no more often. */
-#define CHECK_NS 5000000000ull
-
 static void socket_ready(struct loop_source *source, uint32_t events)
 {
 	struct resolver_channel *c = CONTAINER_OF(source, struct resolver_socket, source)->channel;
@@ -146,14 +143,14 @@ static bool channel_open(struct resolver_channel *c)
 	return true;
 }
 
-bool resolver_channel_ready(struct resolver_channel *c, bool idle, uint64_t now, bool *renewed)
+bool resolver_channel_ready(struct resolver_channel *c, uint64_t now, bool *renewed)
 {
 	struct timespec was = c->changed;
 
 	*renewed = false;
-	if (c->ares ? !idle || now < c->next_check : c->complained && now < c->next_check)
+	if (now < c->next_check && (c->ares || c->complained))
 		return c->ares;
-	c->next_check = now + CHECK_NS;
+	c->next_check = now + c->config->check_ms * 1000000ull;
 	if (c->ares) {
 		c->changed = changed(c);
 		if (was.tv_sec == c->changed.tv_sec && was.tv_nsec == c->changed.tv_nsec)

@@ -9,8 +9,10 @@
 #include "resolver.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* What it answers. */
@@ -38,6 +40,8 @@ struct stage {
 	struct metrics *metrics;
 	struct resolver *resolver;
 	char resolv_conf[64];
+	struct resolver_config config;
+	struct metrics_shard *shard;
 };
 
 struct waiter {
@@ -160,8 +164,6 @@ static int setup(void **state)
 	struct sockaddr_in at = { .sin_family = AF_INET };
 	socklen_t len = sizeof(at);
 	struct stage *t = calloc(1, sizeof(*t));
-	struct resolver_config limits = { .timeout_ms = 500, .max_entries = 8, .max_questions = 4 };
-	struct metrics_shard *shard;
 	int file;
 
 	*state = t;
@@ -179,10 +181,15 @@ static int setup(void **state)
 	assert_true(dprintf(file, "search shop.example example\nnameserver 127.0.0.1\n") > 0);
 	close(file);
 	t->metrics = metrics_new(&config, NULL);
-	shard = metrics_shard_new(t->metrics, NULL);
-	limits.resolv_conf = t->resolv_conf;
-	limits.port = ntohs(at.sin_port);
-	t->resolver = resolver_new(&limits, &t->loop, shard, NULL);
+	t->shard = metrics_shard_new(t->metrics, NULL);
+	t->config = (struct resolver_config){
+		.resolv_conf = t->resolv_conf,
+		.port = ntohs(at.sin_port),
+		.timeout_ms = 500,
+		.max_entries = 8,
+		.max_questions = 4,
+	};
+	t->resolver = resolver_new(&t->config, &t->loop, t->shard, NULL);
 	assert_non_null(t->resolver);
 	return 0;
 }
@@ -198,6 +205,26 @@ static int teardown(void **state)
 	unlink(t->resolv_conf);
 	free(t);
 	return 0;
+}
+
+/* Another resolver, by a config that was changed. */
+static void renew(struct stage *t)
+{
+	resolver_free(t->resolver);
+	t->resolver = resolver_new(&t->config, &t->loop, t->shard, NULL);
+	assert_non_null(t->resolver);
+}
+
+/* Says something else in resolv.conf, which is @n s newer than the epoch. */
+static void write_conf(struct stage *t, const char *text, time_t n)
+{
+	const struct timespec times[2] = { { n, 0 }, { n, 0 } };
+	int file = open(t->resolv_conf, O_WRONLY | O_TRUNC | O_CLOEXEC);
+
+	assert_true(file >= 0);
+	assert_true(dprintf(file, "%s", text) > 0);
+	assert_int_equal(futimens(file, times), 0);
+	close(file);
 }
 
 /* Goes round until @w was told. */
@@ -429,6 +456,54 @@ static void test_silence_is_a_timeout(void **state)
 	assert_int_equal(t->server.asked, 2);
 }
 
+/* Whoever keeps asking a server that is dead: another one in resolv.conf is asked all the same. */
+static void test_a_new_resolv_conf_is_read_with_questions_under_way(void **state)
+{
+	struct stage *t = *state;
+	struct waiter w[2] = { waiter(), waiter() };
+
+	t->config.timeout_ms = 60000;
+	t->config.check_ms = 1;
+	renew(t);
+	t->server.says = SAYS_NOTHING;
+	assert_false(resolver_addresses(t->resolver, SPAN_LIT("web"), &w[0].request, &w[0].answer));
+	assert_false(resolver_addresses(t->resolver, SPAN_LIT("web"), &w[1].request, &w[1].answer));
+	while (t->server.asked < 2)
+		loop_wait(&t->loop, -1);
+	assert_string_equal(t->server.last, "web.shop.example.");
+	t->server.says = SAYS_ADDRESS;
+	write_conf(t, "search new.example\nnameserver 127.0.0.1\n", 1);
+	usleep(2000);
+	assert_true(resolver_has_search(t->resolver));
+	assert_true(resolver_searches(t->resolver, SPAN_LIT("x.new.example")));
+	run_until(t, &w[0]);
+	run_until(t, &w[1]);
+	assert_int_equal(w[0].answer.result, DNS_ANSWERED);
+	assert_int_equal(w[1].told, 1);
+	assert_string_equal(t->server.last, "web.new.example.");
+	assert_int_equal(t->server.asked, 4);
+}
+
+static void test_a_question_is_asked_again_once(void **state)
+{
+	struct stage *t = *state;
+	struct waiter w = waiter();
+
+	t->config.timeout_ms = 60000;
+	t->config.check_ms = 1;
+	renew(t);
+	t->server.says = SAYS_NOTHING;
+	assert_false(resolver_addresses(t->resolver, SPAN_LIT("web"), &w.request, &w.answer));
+	for (int i = 1; i <= 2; i++) {
+		write_conf(t, "search new.example\nnameserver 127.0.0.1\n", i);
+		usleep(2000);
+		assert_true(resolver_has_search(t->resolver));
+	}
+	run_until(t, &w);
+	assert_int_equal(w.answer.result, DNS_FAILED);
+	assert_int_equal(resolver_wake(t->resolver), UINT64_MAX);
+}
+
 static void test_lies_are_passed_over(void **state)
 {
 	struct stage *t = *state;
@@ -474,6 +549,8 @@ int main(void)
 		TEST(test_one_cancels_another),
 		TEST(test_questions_under_way_are_bounded),
 		TEST(test_silence_is_a_timeout),
+		TEST(test_a_new_resolv_conf_is_read_with_questions_under_way),
+		TEST(test_a_question_is_asked_again_once),
 		TEST(test_lies_are_passed_over),
 		TEST(test_the_cache_is_bounded),
 	};
