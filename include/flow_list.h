@@ -19,7 +19,7 @@
 #include <stdatomic.h>
 
 #define FLOW_LIST_READERS 4u  /* at once */
-#define FLOW_LIST_ROWS	  64u /* a page: what a thread does at one go, about 100 us */
+#define FLOW_LIST_ROWS	  64u /* a page: what a thread does at one go */
 
 struct flow;
 struct thread;

@@ -30,8 +30,10 @@ struct access_log {
 	_Atomic bool stopping;
 	_Atomic uint64_t written, dropped; /* dropped: lines that could not be written */
 	bool failing;			   /* the last write failed, and was told */
-	char *buffer;			   /* BUFFER_SIZE bytes */
-	size_t start, end;		   /* lines in it */
+	bool torn;			   /* a line was written in part, and its rest dropped */
+	bool mending; /* the buffer begins with the end of that line, which is counted already */
+	char *buffer; /* BUFFER_SIZE bytes */
+	size_t start, end; /* lines in it */
 	struct access_ring *rings[];
 };
 
@@ -93,6 +95,9 @@ static void take_entries(struct access_log *log)
 	int64_t clock = (int64_t)(clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC));
 
 	log->start = log->end = 0;
+	log->mending = log->torn && !all_empty(log);
+	if (log->mending)
+		log->buffer[log->end++] = '\n';
 	while (!all_empty(log)) {
 		for (unsigned i = 0; i < log->config.threads; i++) {
 			struct access_ring *ring = log->rings[i];
@@ -110,11 +115,12 @@ static void take_entries(struct access_log *log)
 	}
 }
 
-static uint64_t count_lines(struct span text)
+/* Lines that end in these bytes of the buffer. */
+static uint64_t count_lines(const struct access_log *log, struct span text)
 {
 	uint64_t lines = 0;
 
-	for (size_t i = 0; i < text.len; i++)
+	for (size_t i = log->mending && text.ptr == log->buffer; i < text.len; i++)
 		lines += text.ptr[i] == '\n';
 	return lines;
 }
@@ -131,8 +137,11 @@ static struct span next_lines(const struct access_log *log)
 
 static void write_failed(struct access_log *log, int error)
 {
-	atomic_fetch_add(&log->dropped,
-			 count_lines(SPAN(log->buffer + log->start, log->end - log->start)));
+	struct span rest = SPAN(log->buffer + log->start, log->end - log->start);
+
+	atomic_fetch_add(&log->dropped, count_lines(log, rest));
+	if (log->start)
+		log->torn = rest.ptr[-1] != '\n';
 	log->start = log->end;
 	if (!log->failing)
 		log_warn("cannot write the access log: %s: dropping lines until it can be written",
@@ -151,7 +160,8 @@ static void write_lines(struct access_log *log)
 			write_failed(log, errno);
 		return;
 	}
-	atomic_fetch_add(&log->written, count_lines(SPAN(lines.ptr, (size_t)n)));
+	atomic_fetch_add(&log->written, count_lines(log, SPAN(lines.ptr, (size_t)n)));
+	log->torn = false;
 	log->start += (size_t)n;
 	if (log->failing)
 		log_info("the access log can be written again");

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import ssl
+import subprocess
 import sys
 import tempfile
 import threading
@@ -232,6 +233,30 @@ def test_a_disk_that_is_full(logging, ask):
         wait_until(lambda total=total: log_counts(proxy) == (0, total), "all to be dropped")
     assert sum("cannot write the access log" in line for line in proxy.lines) == 1
     assert "No space left" in proxy.output
+
+
+def test_a_disk_that_was_full(logging, ask, directory):
+    """One line may be torn, and counts as dropped; those after it are whole."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k,mode=777", "none", directory], check=True)
+    try:
+        proxy = logging(directory / "log")
+        ask(40)
+        wait_until(lambda: sum(log_counts(proxy)) == 40 and log_counts(proxy)[1], "some to be dropped")
+        subprocess.run(["mount", "-o", "remount,size=1m", directory], check=True)
+        ask(5)
+        wait_until(lambda: sum(log_counts(proxy)) == 45, "the rest")
+        written, dropped = log_counts(proxy)
+        assert dropped < 40
+        whole, torn = [], []
+        for line in (directory / "log").read_bytes().splitlines():
+            try:
+                whole.append(json.loads(line))
+            except ValueError:
+                torn.append(line)
+        assert (len(whole), len(torn)) == (written, 1)
+        assert [x["status"] for x in whole] == [200] * int(written)
+    finally:
+        subprocess.run(["umount", "-l", directory], check=True)
 
 
 def test_standard_output(logging, ask):
