@@ -22,8 +22,8 @@
 #define SETTLE_NS 1000000000u
 
 /* Fewer flows, or bytes of backlog, than this at once are no burst worth a walk over the heap. */
-#define TRIM_MIN	 1000
-#define TRIM_BACKLOG_MIN (4u << 20)
+#define TRIM_MIN	 100
+#define TRIM_BACKLOG_MIN (512u << 10)
 
 /* No more connections now: those that come wait in the listeners' queues. */
 static bool is_full(const struct thread_shared *shared)
