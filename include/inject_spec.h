@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a pod is given: two containers, and annotations for who scrapes it. The one source of what
- * `inject` writes, what its admission policy makes and what the kustomize component adds.
+ * What a pod is given: two containers, and annotations for who scrapes it.
  *
  * Options of both programs reach a container as its environment. Each can be an annotation of the
  * pod, too: sluice.dev/outbound-exclude-ports is --outbound-exclude-ports of either program that
@@ -43,7 +42,7 @@ struct inject_options {
 	const char *cpu_request, *memory_request, *memory_limit; /* of the proxy; borrowed */
 	unsigned form;						 /* enum inject_form */
 	struct inject_settings settings;
-	bool remove, policy, component;
+	bool remove;
 };
 
 struct inject_spec {
@@ -66,10 +65,9 @@ int inject_settings_check(const struct inject_settings *s, struct err *e);
 
 /*
  * The objects for a pod; @service_label: which label of the pod names its service, or NULL.
- * With @for_policy each object says in CEL what depends on the pod. Owned by @pool.
+ * Owned by @pool. 0 or -ENOMEM.
  */
 int inject_spec_build(struct inject_spec *spec, struct object_pool *pool,
-		      const struct inject_options *o, const char *service_label, bool for_policy,
-		      struct err *e);
+		      const struct inject_options *o, const char *service_label, struct err *e);
 
 #endif

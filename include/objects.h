@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Parts of Kubernetes objects, made once and printed as YAML, as JSON, and as an expression of CEL
- * (the language of admission policies): so that what they say cannot differ.
+ * Parts of Kubernetes objects, made once and printed as YAML or as JSON.
  *
  * A tree is made of nodes that belong to a pool, and goes with it. Memory that runs out is noted in
  * the pool, whose nodes are then NULL; every function takes a NULL node and does nothing.
@@ -21,12 +20,8 @@ enum object_kind {
 
 struct object {
 	enum object_kind kind;
-	const char *key;  /* in a map; NULL: none */
-	const char *text; /* of OBJECT_TEXT, OBJECT_PLAIN */
-	const char *cel;  /* what stands for it in CEL, where that is not constant; NULL: text */
-	const char
-		*cel_if; /* of an item of a list, in CEL: there only if this holds; NULL: always */
-	bool free_keys;	 /* of a map: its keys are data, not fields of a type */
+	const char *key;		    /* in a map; NULL: none */
+	const char *text;		    /* of OBJECT_TEXT, OBJECT_PLAIN */
 	struct object *first, *last, *next; /* children, and the sibling behind this one */
 	struct object *made_before;	    /* of the same pool */
 };
@@ -60,8 +55,5 @@ void object_print_yaml(const struct object *o, unsigned indent, FILE *to);
 
 /* On one line, which is YAML as well. */
 void object_print_json(const struct object *o, FILE *to);
-
-/* As an expression; @type is that of a map: "Object.spec.initContainers". */
-void object_print_cel(const struct object *o, const char *type, FILE *to);
 
 #endif

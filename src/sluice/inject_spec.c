@@ -136,18 +136,7 @@ int inject_settings_check(const struct inject_settings *s, struct err *e)
 struct build {
 	struct object_pool *pool;
 	const struct inject_options *options;
-	bool for_policy;
 };
-
-static const char *annotation_of(const struct build *b, const char *name)
-{
-	return object_format(b->pool, "variables.annotations['" INJECT_PREFIX "%s']", name);
-}
-
-static const char *is_annotated(const struct build *b, const char *name)
-{
-	return object_format(b->pool, "'" INJECT_PREFIX "%s' in variables.annotations", name);
-}
 
 /* "1337", which is another if the option @name says so; without zeros before it, as in octal. */
 static const char *number(struct build *b, const char *name, const char *fallback)
@@ -160,56 +149,29 @@ static const char *number(struct build *b, const char *name, const char *fallbac
 static void add_number(struct build *b, struct object *in, const char *key, const char *name,
 		       const char *fallback)
 {
-	struct object *o = object_plain(b->pool, in, key, number(b, name, fallback));
-
-	if (o && b->for_policy)
-		o->cel = object_format(b->pool, "(%s ? int(%s) : %s)", is_annotated(b, name),
-				       annotation_of(b, name), o->text);
+	object_plain(b->pool, in, key, number(b, name, fallback));
 }
 
-/* Whether the option @name has this value; in CEL, how to ask. */
-static bool is_set(struct build *b, const char *name, const char *value, const char **cel)
+static bool is_set(const struct build *b, const char *name, const char *value)
 {
 	const char *set = inject_settings_get(&b->options->settings, name);
-	bool is = set && strcmp(set, value) == 0;
 
-	*cel = object_format(b->pool, "(%s ? %s == '%s' : %s)", is_annotated(b, name),
-			     annotation_of(b, name), value, is ? "true" : "false");
-	return is;
-}
-
-static void add_text_if(struct build *b, struct object *list, const char *text, bool there,
-			const char *cel)
-{
-	struct object *o;
-
-	if (!there && !b->for_policy)
-		return;
-	o = object_text(b->pool, list, NULL, text);
-	if (o && b->for_policy)
-		o->cel_if = cel;
+	return set && strcmp(set, value) == 0;
 }
 
 /* What the option is set to, if it is set at all. */
 static void add_variable(struct build *b, struct object *env, const struct option *o)
 {
 	const char *value = inject_settings_get(&b->options->settings, o->name);
-	struct object *item, *text;
+	struct object *item;
 	char name[80];
 
-	if (!value && !b->for_policy)
+	if (!value)
 		return;
 	options_env_name(o, name, sizeof(name));
 	item = object_map(b->pool, env, NULL);
 	object_text(b->pool, item, "name", object_format(b->pool, "%s", name));
-	text = object_text(b->pool, item, "value", value ? value : "");
-	if (!b->for_policy || !item || !text)
-		return;
-	if (!value)
-		item->cel_if = is_annotated(b, o->name);
-	text->cel = value ? object_format(b->pool, "(%s ? %s : '%s')", is_annotated(b, o->name),
-					  annotation_of(b, o->name), value)
-			  : annotation_of(b, o->name);
+	object_text(b->pool, item, "value", value);
 }
 
 static void add_variables(struct build *b, struct object *env, const struct option_table *table,
@@ -222,8 +184,7 @@ static void add_variables(struct build *b, struct object *env, const struct opti
 }
 
 /* A variable that the kubelet fills from a field of the pod. */
-static struct object *add_field(struct build *b, struct object *env, const char *name,
-				const char *path)
+static void add_field(struct build *b, struct object *env, const char *name, const char *path)
 {
 	struct object *item = object_map(b->pool, env, NULL), *from;
 
@@ -231,39 +192,17 @@ static struct object *add_field(struct build *b, struct object *env, const char 
 	from = object_map(b->pool, item, "valueFrom");
 	from = object_map(b->pool, from, "fieldRef");
 	object_text(b->pool, from, "fieldPath", path);
-	return item;
 }
 
-/* Labels that name a pod's service, the better one first. */
-static const char *const service_labels[] = { "app.kubernetes.io/name", "app" };
-
-static void add_service(struct build *b, struct object *env, const char *service_label)
+static void add_service(struct build *b, struct object *env, const char *label)
 {
 	const struct inject_settings *s = &b->options->settings;
 
-	if (!inject_settings_get(s, "service-namespace")) {
-		struct object *item =
-			add_field(b, env, "SLUICE_SERVICE_NAMESPACE", "metadata.namespace");
-
-		if (item && b->for_policy)
-			item->cel_if = object_format(b->pool, "!(%s)",
-						     is_annotated(b, "service-namespace"));
-	}
-	if (inject_settings_get(s, "service-name"))
-		return;
-	for (size_t i = 0; i < ARRAY_SIZE(service_labels); i++) {
-		const char *label = service_labels[i];
-		struct object *item;
-
-		if (!b->for_policy && (!service_label || strcmp(service_label, label) != 0))
-			continue;
-		item = add_field(b, env, "SLUICE_SERVICE_NAME",
-				 object_format(b->pool, "metadata.labels['%s']", label));
-		if (item && b->for_policy)
-			item->cel_if =
-				object_format(b->pool, "!(%s) && variables.serviceLabel == '%s'",
-					      is_annotated(b, "service-name"), label);
-	}
+	if (!inject_settings_get(s, "service-namespace"))
+		add_field(b, env, "SLUICE_SERVICE_NAMESPACE", "metadata.namespace");
+	if (label && !inject_settings_get(s, "service-name"))
+		add_field(b, env, "SLUICE_SERVICE_NAME",
+			  object_format(b->pool, "metadata.labels['%s']", label));
 }
 
 static struct object *add_container(struct build *b, const char *name)
@@ -284,32 +223,24 @@ static struct object *add_container(struct build *b, const char *name)
  */
 static void add_security(struct build *b, struct object *c, bool rules)
 {
-	struct object *s = object_map(b->pool, c, "securityContext"), *caps, *list, *o;
-	const char *tproxy_cel, *legacy_cel;
-	bool tproxy = is_set(b, "inbound-mode", "tproxy", &tproxy_cel);
-	bool legacy = is_set(b, "backend", "iptables", &legacy_cel);
+	struct object *s = object_map(b->pool, c, "securityContext"), *caps, *list;
+	bool tproxy = is_set(b, "inbound-mode", "tproxy");
+	bool legacy = is_set(b, "backend", "iptables");
 
 	add_number(b, s, "runAsUser", "proxy-uid", "1337");
 	add_number(b, s, "runAsGroup", "proxy-uid", "1337");
 	object_plain(b->pool, s, "runAsNonRoot", "true");
 	/* The lock of the legacy tables is a file, below /run. */
-	o = object_plain(b->pool, s, "readOnlyRootFilesystem", rules && legacy ? "false" : "true");
-	if (o && b->for_policy && rules)
-		o->cel = object_format(b->pool, "!%s", legacy_cel);
-	o = object_plain(b->pool, s, "allowPrivilegeEscalation",
-			 rules || tproxy ? "true" : "false");
-	if (o && b->for_policy && !rules)
-		o->cel = tproxy_cel;
+	object_plain(b->pool, s, "readOnlyRootFilesystem", rules && legacy ? "false" : "true");
+	object_plain(b->pool, s, "allowPrivilegeEscalation", rules || tproxy ? "true" : "false");
 	caps = object_map(b->pool, s, "capabilities");
 	list = object_list(b->pool, caps, "drop");
 	object_text(b->pool, list, NULL, "ALL");
-	if (rules || tproxy || b->for_policy) {
-		list = object_list(b->pool, caps, "add");
-		if (rules)
-			object_text(b->pool, list, NULL, "NET_ADMIN");
-		add_text_if(b, list, "NET_RAW", rules ? legacy : tproxy,
-			    rules ? legacy_cel : tproxy_cel);
-	}
+	list = object_list(b->pool, caps, "add");
+	if (rules)
+		object_text(b->pool, list, NULL, "NET_ADMIN");
+	if (rules ? legacy : tproxy)
+		object_text(b->pool, list, NULL, "NET_RAW");
 	s = object_map(b->pool, s, "seccompProfile");
 	object_text(b->pool, s, "type", "RuntimeDefault");
 }
@@ -345,13 +276,9 @@ static void add_resources(struct build *b, struct object *c)
 	struct object *r = object_map(b->pool, c, "resources"), *map;
 
 	map = object_map(b->pool, r, "requests");
-	if (map)
-		map->free_keys = true;
 	object_text(b->pool, map, "cpu", o->cpu_request);
 	object_text(b->pool, map, "memory", o->memory_request);
 	map = object_map(b->pool, r, "limits");
-	if (map)
-		map->free_keys = true;
 	object_text(b->pool, map, "memory", o->memory_limit);
 }
 
@@ -385,23 +312,18 @@ static struct object *build_proxy(struct build *b, const char *service_label)
 
 static struct object *build_annotations(struct build *b)
 {
-	struct object *map = object_map(b->pool, NULL, NULL), *port;
+	struct object *map = object_map(b->pool, NULL, NULL);
 
 	object_text(b->pool, map, "prometheus.io/scrape", "true");
-	port = object_text(b->pool, map, "prometheus.io/port", number(b, "admin-port", "9901"));
-	if (port && b->for_policy)
-		port->cel =
-			object_format(b->pool, "(%s ? %s : '%s')", is_annotated(b, "admin-port"),
-				      annotation_of(b, "admin-port"), port->text);
+	object_text(b->pool, map, "prometheus.io/port", number(b, "admin-port", "9901"));
 	object_text(b->pool, map, "prometheus.io/path", "/metrics");
 	return map;
 }
 
 int inject_spec_build(struct inject_spec *spec, struct object_pool *pool,
-		      const struct inject_options *o, const char *service_label, bool for_policy,
-		      struct err *e)
+		      const struct inject_options *o, const char *service_label, struct err *e)
 {
-	struct build b = { .pool = pool, .options = o, .for_policy = for_policy };
+	struct build b = { .pool = pool, .options = o };
 
 	spec->rules = build_rules(&b);
 	spec->proxy = build_proxy(&b, service_label);

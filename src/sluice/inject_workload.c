@@ -305,7 +305,7 @@ static int put_in(struct inject_run *r, const struct workload *w, struct err *e)
 			label = labels[i];
 	}
 	if (rc == 0)
-		rc = inject_spec_build(&spec, &pool, &o, label, false, e);
+		rc = inject_spec_build(&spec, &pool, &o, label, e);
 	if (rc == 0) {
 		first = listed(&pool, spec.rules, sidecar ? spec.proxy : NULL);
 		rc = add_to(r, w->spec, w->init_containers, "initContainers", first, false, &pool,
