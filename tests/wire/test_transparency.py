@@ -2,6 +2,7 @@
 """What a proxy on the way might soften, delay or cut, and must not: aborts while nothing can be
 sent, long heads, destinations that never answer; and how the sockets on both sides are set."""
 import ctypes
+import errno
 import os
 import socket
 import struct
@@ -181,9 +182,14 @@ def sockets_of(pid):
     found = []
     try:
         for name in os.listdir(f"/proc/{pid}/fd"):
-            if not os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:"):
-                continue
+            try:
+                if not os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:"):
+                    continue
+            except FileNotFoundError:
+                continue  # closed since it was listed: an answered scrape, a timer
             fd = libc.syscall(SYS_PIDFD_GETFD, pidfd, int(name), 0)
+            if fd < 0 and ctypes.get_errno() == errno.EBADF:
+                continue
             assert fd >= 0, os.strerror(ctypes.get_errno())
             s = socket.socket(fileno=fd)
             if s.type == socket.SOCK_STREAM and s.family in (socket.AF_INET, socket.AF_INET6) and \
