@@ -38,7 +38,7 @@ common := addr caps error interval json log options packet parse protocol syscal
 sluice := backend backend_iptc backend_nft command_explain command_inject command_verify commands \
 	compare compare_set compare_xt config config_options decode_match decode_nft decode_xt \
 	diff drain encode_expr encode_nft encode_xt explain explain_nft explain_xt inject \
-	inject_spec inject_workload lacks legacy lower main man neighbours netns nft_list nft_read nft_write \
+	inject_policy inject_spec inject_workload lacks legacy lower main man neighbours netns nft_list nft_read nft_write \
 	nl_batch nl_socket objects owners plan plan_facts plan_json plan_nft plan_text privs \
 	privs_calls readback rtnl ruleset sock_destroy stage status status_print tproxy_route \
 	turn user_map verify_net verify_pick verify_run watch xt_lock xtable yaml_edit
@@ -237,6 +237,10 @@ demo: all # See real traffic redirected, proxied and measured, in a lab of its o
 image: all # Build the container images, from scratch: $(BUILD)/image/
 	@SLUICE_BUILD=$(BUILD) CC=$(CC) scripts/image
 
+# What of container/kubernetes/ is printed by the program; tests hold it against that.
+manifests: $(BUILD)/sluice # Write the generated files of container/kubernetes/ anew
+	$(Q)$< inject --policy > container/kubernetes/policy.yaml
+
 bench: all # Compare with nft, HAProxy and Envoy, side by side
 	@scripts/deps bench
 	@SLUICE_BUILD=$(BUILD) CC=$(CC) /usr/bin/python3 tests/bench/run
@@ -279,7 +283,7 @@ help: # Print this help
 	@sed -n 's/^#   \([A-Z][A-Za-z0-9]*=[a-z0-9]*\) */  \1|/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 
 FORCE:
-.PHONY: all unit fuzz fuzz-programs check soak demo image bench lint check-layers deps deps-test install \
+.PHONY: all unit fuzz fuzz-programs check soak demo image manifests bench lint check-layers deps deps-test install \
 	uninstall clean help print-sources print-unit print-fuzz FORCE
 .DELETE_ON_ERROR:
 

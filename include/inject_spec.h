@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a pod is given: two containers, and annotations for who scrapes it.
+ * What a pod is given: two containers, and annotations for who scrapes it. The one source of what
+ * `inject` writes and of what its admission policy makes.
  *
  * Options of both programs reach a container as its environment. Each can be an annotation of the
  * pod, too: sluice.dev/outbound-exclude-ports is --outbound-exclude-ports of either program that
@@ -20,11 +21,26 @@
 #define INJECT_PROXY	"sluice-proxy"
 #define INJECT_SETTINGS 128
 
+/* Values of INJECT_SWITCH, an annotation or a label of the pod, that mean "not this pod". */
+#define INJECT_OFF_WORDS 2
+extern const char *const inject_off_words[INJECT_OFF_WORDS];
+
+/* Labels that name a pod's service, the better one first. */
+#define INJECT_SERVICE_LABELS 2
+extern const char *const inject_service_labels[INJECT_SERVICE_LABELS];
+
 /* How the proxy runs. */
 enum inject_form {
 	INJECT_SIDECAR, /* an initContainer that goes on (Kubernetes 1.29): Jobs end without ado */
 	INJECT_CLASSIC, /* a container as any other */
 	INJECT_FORM_COUNT,
+};
+
+/* Which version of the API the policy is written for. */
+enum inject_policy_api {
+	INJECT_POLICY_V1BETA1, /* Kubernetes 1.34 and 1.35, where it is enabled */
+	INJECT_POLICY_V1,      /* 1.36 and later */
+	INJECT_POLICY_API_COUNT,
 };
 
 struct inject_setting {
@@ -42,7 +58,8 @@ struct inject_options {
 	const char *cpu_request, *memory_request, *memory_limit; /* of the proxy; borrowed */
 	unsigned form;						 /* enum inject_form */
 	struct inject_settings settings;
-	bool remove;
+	bool remove, policy;
+	unsigned policy_api; /* enum inject_policy_api */
 };
 
 struct inject_spec {
@@ -69,5 +86,13 @@ int inject_settings_check(const struct inject_settings *s, struct err *e);
  */
 int inject_spec_build(struct inject_spec *spec, struct object_pool *pool,
 		      const struct inject_options *o, const char *service_label, struct err *e);
+
+/*
+ * The same for whatever pod: what depends on it is said in CEL, in terms of @variables, a list of
+ * names and expressions. Those expect `variables.annotations` and `variables.labels`, the pod's.
+ */
+int inject_spec_build_policy(struct inject_spec *spec, struct object **variables,
+			     struct object_pool *pool, const struct inject_options *o,
+			     struct err *e);
 
 #endif

@@ -3,6 +3,7 @@
 #include "commands.h"
 
 #include "inject.h"
+#include "inject_policy.h"
 #include "log.h"
 #include "privs.h"
 
@@ -102,6 +103,17 @@ static int inject_files(const struct config *c, const struct inject_options *o, 
 	return rc;
 }
 
+static int print_policy(const struct config *c, const struct inject_options *o, FILE *out,
+			struct err *e)
+{
+	if (o->remove)
+		return err_usage(e, "--policy and --remove: kubectl delete takes a policy out");
+	if (c->operand_count)
+		return err_usage(e, "--policy reads no manifests: leave out '%.64s'",
+				 c->operands[0]);
+	return inject_policy_print(o, out, e);
+}
+
 /* 0, or what went wrong before or while closing. */
 static int close_text(FILE *text, int rc, struct err *e)
 {
@@ -122,7 +134,7 @@ int command_inject(const struct config *c, struct err *e)
 	if (rc == 0)
 		rc = read_settings(c, &o.settings, names, e);
 	if (rc == 0)
-		rc = inject_files(c, &o, out, notes, e);
+		rc = o.policy ? print_policy(c, &o, out, e) : inject_files(c, &o, out, notes, e);
 	rc = close_text(notes, close_text(out, rc, e), e);
 	for (size_t i = 0; i < c->set_count; i++)
 		free(names[i]);

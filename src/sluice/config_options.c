@@ -253,6 +253,14 @@ static int option_form(void *field, struct span value, struct err *e)
 	return parse_word(value, words, ARRAY_SIZE(words), field, e);
 }
 
+static int option_policy_api(void *field, struct span value, struct err *e)
+{
+	static const char *const words[] = { "v1beta1", "v1" };
+
+	_Static_assert(ARRAY_SIZE(words) == INJECT_POLICY_API_COUNT, "a word for each");
+	return parse_word(value, words, ARRAY_SIZE(words), field, e);
+}
+
 static int option_pull_policy(void *field, struct span value, struct err *e)
 {
 	static const char *const words[] = { "Always", "IfNotPresent", "Never" };
@@ -475,6 +483,15 @@ static const struct option options[] = {
 	       option_quantity, inject.memory_limit),
 	INJECT("remove", NULL, NULL, "take out what inject put in", OPTION_FLAG, option_switch,
 	       inject.remove),
+	INJECT("policy", NULL, NULL,
+	       "print, instead, an admission policy that does the same to new pods of the "
+	       "namespaces with the label sluice.dev/inject=enabled",
+	       OPTION_FLAG, option_switch, inject.policy),
+	INJECT("policy-api", "v1beta1|v1", "v1beta1",
+	       "which version of the API the policy is for: v1beta1 for Kubernetes 1.34 and 1.35, "
+	       "v1 "
+	       "from 1.36 on",
+	       OPTION_VALUE, option_policy_api, inject.policy_api),
 	{ .name = "script-environment",
 	  .help = "take the variables of the script that Sluice takes the place of, too: "
 		  "SERVICE_PORTS, UID, GID, PROXY_INGRESS_PORT, PROXY_EGRESS_PORT",

@@ -7,6 +7,10 @@
 
 #include <errno.h>
 
+const char *const inject_off_words[INJECT_OFF_WORDS] = { "false", "disabled" };
+const char *const inject_service_labels[INJECT_SERVICE_LABELS] = { "app.kubernetes.io/name",
+								   "app" };
+
 /* Which of our containers takes an option. */
 enum taker {
 	TAKER_RULES = 1,
@@ -136,27 +140,67 @@ int inject_settings_check(const struct inject_settings *s, struct err *e)
 struct build {
 	struct object_pool *pool;
 	const struct inject_options *options;
+	bool for_policy;
 };
 
-/* "1337", which is another if the option @name says so; without zeros before it, as in octal. */
-static const char *number(struct build *b, const char *name, const char *fallback)
-{
-	const char *set = inject_settings_get(&b->options->settings, name);
+/* Options that objects depend on, and the variables of the policy that tell. */
+struct number {
+	const char *option, *fallback, *variable;
+};
 
-	return set ? object_format(b->pool, "%lu", strtoul(set, NULL, 10)) : fallback;
+struct choice {
+	const char *option, *value, *variable;
+};
+
+static const struct number user = { "proxy-uid", "1337", "proxyUid" };
+static const struct number admin_port = { "admin-port", "9901", "adminPort" };
+static const struct choice tproxy = { "inbound-mode", "tproxy", "keepsAddresses" };
+static const struct choice legacy = { "backend", "iptables", "legacyTables" };
+
+/* As the option says, if it is set; without zeros before it, as in octal. */
+static const char *number(struct build *b, const struct number *n)
+{
+	const char *set = inject_settings_get(&b->options->settings, n->option);
+
+	return set ? object_format(b->pool, "%lu", strtoul(set, NULL, 10)) : n->fallback;
 }
 
-static void add_number(struct build *b, struct object *in, const char *key, const char *name,
-		       const char *fallback)
+static void add_number(struct build *b, struct object *in, const char *key, const struct number *n)
 {
-	object_plain(b->pool, in, key, number(b, name, fallback));
+	struct object *o = object_plain(b->pool, in, key, number(b, n));
+
+	if (o && b->for_policy)
+		o->cel = object_format(b->pool, "variables.%s", n->variable);
 }
 
-static bool is_set(const struct build *b, const char *name, const char *value)
+static bool is_chosen(const struct build *b, const struct choice *c)
 {
-	const char *set = inject_settings_get(&b->options->settings, name);
+	const char *set = inject_settings_get(&b->options->settings, c->option);
 
-	return set && strcmp(set, value) == 0;
+	return set && strcmp(set, c->value) == 0;
+}
+
+/* True where the choice was made; @or_not: where it was not. */
+static void add_choice(struct build *b, struct object *in, const char *key, const struct choice *c,
+		       bool or_not)
+{
+	struct object *o =
+		object_plain(b->pool, in, key, is_chosen(b, c) != or_not ? "true" : "false");
+
+	if (o && b->for_policy)
+		o->cel = object_format(b->pool, "%svariables.%s", or_not ? "!" : "", c->variable);
+}
+
+static void add_text_if(struct build *b, struct object *list, const char *text,
+			const struct choice *c)
+{
+	struct object *o;
+
+	if (!b->for_policy && !is_chosen(b, c))
+		return;
+	o = object_text(b->pool, list, NULL, text);
+	if (o && b->for_policy)
+		o->cel_if = object_format(b->pool, "variables.%s", c->variable);
 }
 
 /* What the option is set to, if it is set at all. */
@@ -174,35 +218,66 @@ static void add_variable(struct build *b, struct object *env, const struct optio
 	object_text(b->pool, item, "value", value);
 }
 
-static void add_variables(struct build *b, struct object *env, const struct option_table *table,
-			  unsigned commands)
+/* The same in CEL, of all options in the policy's variable @names. */
+static void add_variables_of(struct build *b, struct object *env, const char *names)
 {
+	struct object *item = object_map(b->pool, env, NULL);
+	struct object *name = object_text(b->pool, item, "name", "");
+	struct object *value = object_text(b->pool, item, "value", "");
+
+	if (!item || !name || !value)
+		return;
+	item->cel_each =
+		object_format(b->pool, "variables.%s.filter(o, o in variables.settings)", names);
+	name->cel = "'SLUICE_' + each.upperAscii().replace('-', '_')";
+	value->cel = "variables.settings[each]";
+}
+
+static void add_variables(struct build *b, struct object *env, const struct option_table *table,
+			  unsigned commands, const char *names)
+{
+	if (b->for_policy) {
+		add_variables_of(b, env, names);
+		return;
+	}
 	for (size_t i = 0; i < table->count; i++) {
 		if (for_pods(&table->options[i], commands))
 			add_variable(b, env, &table->options[i]);
 	}
 }
 
-/* A variable that the kubelet fills from a field of the pod. */
-static void add_field(struct build *b, struct object *env, const char *name, const char *path)
+/* A variable that the kubelet fills from a field of the pod: that field's path. */
+static struct object *add_field(struct build *b, struct object *env, const char *name,
+				const char *path)
 {
 	struct object *item = object_map(b->pool, env, NULL), *from;
 
 	object_text(b->pool, item, "name", name);
 	from = object_map(b->pool, item, "valueFrom");
 	from = object_map(b->pool, from, "fieldRef");
-	object_text(b->pool, from, "fieldPath", path);
+	return object_text(b->pool, from, "fieldPath", path);
 }
 
+/* Unless the options say it. */
 static void add_service(struct build *b, struct object *env, const char *label)
 {
 	const struct inject_settings *s = &b->options->settings;
+	struct object *path;
 
-	if (!inject_settings_get(s, "service-namespace"))
-		add_field(b, env, "SLUICE_SERVICE_NAMESPACE", "metadata.namespace");
-	if (label && !inject_settings_get(s, "service-name"))
-		add_field(b, env, "SLUICE_SERVICE_NAME",
-			  object_format(b->pool, "metadata.labels['%s']", label));
+	if (b->for_policy || !inject_settings_get(s, "service-namespace")) {
+		path = add_field(b, env, "SLUICE_SERVICE_NAMESPACE", "metadata.namespace");
+		if (path && b->for_policy)
+			env->last->cel_if = "!('service-namespace' in variables.settings)";
+	}
+	if (!b->for_policy && (!label || inject_settings_get(s, "service-name")))
+		return;
+	path = add_field(b, env, "SLUICE_SERVICE_NAME",
+			 object_format(b->pool, "metadata.labels['%s']", label ? label : ""));
+	if (!path || !b->for_policy)
+		return;
+	path->cel = "\"metadata.labels['\" + variables.serviceLabel + \"']\"";
+	env->last->cel_if =
+		"!('service-name' in variables.settings) && variables.serviceLabel != ''";
 }
 
 static struct object *add_container(struct build *b, const char *name)
@@ -224,23 +299,26 @@ static struct object *add_container(struct build *b, const char *name)
 static void add_security(struct build *b, struct object *c, bool rules)
 {
 	struct object *s = object_map(b->pool, c, "securityContext"), *caps, *list;
-	bool tproxy = is_set(b, "inbound-mode", "tproxy");
-	bool legacy = is_set(b, "backend", "iptables");
 
-	add_number(b, s, "runAsUser", "proxy-uid", "1337");
-	add_number(b, s, "runAsGroup", "proxy-uid", "1337");
+	add_number(b, s, "runAsUser", &user);
+	add_number(b, s, "runAsGroup", &user);
 	object_plain(b->pool, s, "runAsNonRoot", "true");
 	/* The lock of the legacy tables is a file, below /run. */
-	object_plain(b->pool, s, "readOnlyRootFilesystem", rules && legacy ? "false" : "true");
-	object_plain(b->pool, s, "allowPrivilegeEscalation", rules || tproxy ? "true" : "false");
+	if (rules)
+		add_choice(b, s, "readOnlyRootFilesystem", &legacy, true);
+	else
+		object_plain(b->pool, s, "readOnlyRootFilesystem", "true");
+	if (rules)
+		object_plain(b->pool, s, "allowPrivilegeEscalation", "true");
+	else
+		add_choice(b, s, "allowPrivilegeEscalation", &tproxy, false);
 	caps = object_map(b->pool, s, "capabilities");
 	list = object_list(b->pool, caps, "drop");
 	object_text(b->pool, list, NULL, "ALL");
 	list = object_list(b->pool, caps, "add");
 	if (rules)
 		object_text(b->pool, list, NULL, "NET_ADMIN");
-	if (rules ? legacy : tproxy)
-		object_text(b->pool, list, NULL, "NET_RAW");
+	add_text_if(b, list, "NET_RAW", rules ? &legacy : &tproxy);
 	s = object_map(b->pool, s, "seccompProfile");
 	object_text(b->pool, s, "type", "RuntimeDefault");
 }
@@ -253,7 +331,7 @@ static struct object *build_rules(struct build *b)
 	object_text(b->pool, list, NULL, "sluice");
 	object_text(b->pool, list, NULL, "apply");
 	list = object_list(b->pool, c, "env");
-	add_variables(b, list, &config_options, COMMAND_APPLY);
+	add_variables(b, list, &config_options, COMMAND_APPLY, "forRules");
 	add_security(b, c, true);
 	return c;
 }
@@ -265,9 +343,18 @@ static void add_probe(struct build *b, struct object *c, const char *name, const
 	struct object *get = object_map(b->pool, probe, "httpGet");
 
 	object_text(b->pool, get, "path", path);
-	add_number(b, get, "port", "admin-port", "9901");
+	add_number(b, get, "port", &admin_port);
 	object_plain(b->pool, probe, "periodSeconds", period);
 	object_plain(b->pool, probe, "failureThreshold", failures);
+}
+
+static struct object *add_quantities(struct build *b, struct object *in, const char *key)
+{
+	struct object *map = object_map(b->pool, in, key);
+
+	if (map)
+		map->free_keys = true;
+	return map;
 }
 
 static void add_resources(struct build *b, struct object *c)
@@ -275,10 +362,10 @@ static void add_resources(struct build *b, struct object *c)
 	const struct inject_options *o = b->options;
 	struct object *r = object_map(b->pool, c, "resources"), *map;
 
-	map = object_map(b->pool, r, "requests");
+	map = add_quantities(b, r, "requests");
 	object_text(b->pool, map, "cpu", o->cpu_request);
 	object_text(b->pool, map, "memory", o->memory_request);
-	map = object_map(b->pool, r, "limits");
+	map = add_quantities(b, r, "limits");
 	object_text(b->pool, map, "memory", o->memory_limit);
 }
 
@@ -296,11 +383,11 @@ static struct object *build_proxy(struct build *b, const char *service_label)
 	object_text(b->pool, list, NULL, "sluice-proxy");
 	list = object_list(b->pool, c, "env");
 	add_service(b, list, service_label);
-	add_variables(b, list, &proxy_options, 1);
+	add_variables(b, list, &proxy_options, 1, "forProxy");
 	list = object_list(b->pool, c, "ports");
 	port = object_map(b->pool, list, NULL);
 	object_text(b->pool, port, "name", "sluice-admin");
-	add_number(b, port, "containerPort", "admin-port", "9901");
+	add_number(b, port, "containerPort", &admin_port);
 	object_text(b->pool, port, "protocol", "TCP");
 	if (b->options->form == INJECT_SIDECAR)
 		add_probe(b, c, "startupProbe", "/ready", "1", "60");
@@ -312,12 +399,23 @@ static struct object *build_proxy(struct build *b, const char *service_label)
 
 static struct object *build_annotations(struct build *b)
 {
-	struct object *map = object_map(b->pool, NULL, NULL);
+	struct object *map = object_map(b->pool, NULL, NULL), *port;
 
 	object_text(b->pool, map, "prometheus.io/scrape", "true");
-	object_text(b->pool, map, "prometheus.io/port", number(b, "admin-port", "9901"));
+	port = object_text(b->pool, map, "prometheus.io/port", number(b, &admin_port));
+	if (port && b->for_policy)
+		port->cel = object_format(b->pool, "string(variables.%s)", admin_port.variable);
 	object_text(b->pool, map, "prometheus.io/path", "/metrics");
 	return map;
+}
+
+static int build(struct build *b, struct inject_spec *spec, const char *service_label,
+		 struct err *e)
+{
+	spec->rules = build_rules(b);
+	spec->proxy = build_proxy(b, service_label);
+	spec->annotations = build_annotations(b);
+	return b->pool->failed ? err_set(e, -ENOMEM, "out of memory for the containers") : 0;
 }
 
 int inject_spec_build(struct inject_spec *spec, struct object_pool *pool,
@@ -325,8 +423,132 @@ int inject_spec_build(struct inject_spec *spec, struct object_pool *pool,
 {
 	struct build b = { .pool = pool, .options = o };
 
-	spec->rules = build_rules(&b);
-	spec->proxy = build_proxy(&b, service_label);
-	spec->annotations = build_annotations(&b);
-	return pool->failed ? err_set(e, -ENOMEM, "out of memory for the containers") : 0;
+	return build(&b, spec, service_label, e);
+}
+
+/* ---- The policy's variables ---- */
+
+static void add_expression(struct build *b, struct object *list, const char *name,
+			   const char *expression)
+{
+	struct object *item = object_map(b->pool, list, NULL);
+
+	object_text(b->pool, item, "name", name);
+	object_text(b->pool, item, "expression", expression);
+}
+
+/* @o as an expression of its own. */
+static const char *expression_of(struct build *b, const struct object *o)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t len = 0;
+	FILE *to = open_memstream(&text, &len);
+
+	if (!to) {
+		b->pool->failed = true;
+		return "";
+	}
+	object_print_cel(o, "", 0, to);
+	b->pool->failed |= fclose(to) == EOF;
+	return b->pool->failed ? "" : object_format(b->pool, "%s", text);
+}
+
+/* The names of all options that a pod can set and these commands take, in the table's order. */
+static const char *names_of(struct build *b, const struct option_table *table, unsigned commands)
+{
+	const char *line = "[", *names = "";
+
+	for (size_t i = 0; i < table->count; i++) {
+		if (!for_pods(&table->options[i], commands))
+			continue;
+		if (strlen(line) > 90) {
+			names = object_format(b->pool, "%s%s\n", names, line);
+			line = "";
+		}
+		line = object_format(b->pool, "%s%s'%s',", line, *line && line[1] ? " " : "",
+				     table->options[i].name);
+	}
+	/* But for the last comma. */
+	return object_format(b->pool, "%s%.*s]", names, (int)strlen(line) - 1, line);
+}
+
+static const char *chosen(struct build *b)
+{
+	const struct inject_settings *s = &b->options->settings;
+	struct object *map = object_map(b->pool, NULL, NULL);
+
+	if (!map)
+		return "";
+	map->free_keys = true;
+	for (size_t i = 0; i < s->count; i++)
+		object_text(b->pool, map, s->items[i].name, s->items[i].value);
+	return expression_of(b, map);
+}
+
+/* An empty annotation takes back what was chosen for all. */
+#define SETTING                                                 \
+	"variables.annotations[?'" INJECT_PREFIX "' + option]." \
+	"orValue(variables.chosen[?option].orValue(''))"
+
+static const char *service_label(struct build *b)
+{
+	const char *otherwise = "''";
+
+	for (size_t i = INJECT_SERVICE_LABELS; i-- > 0;) {
+		const char *label = inject_service_labels[i];
+
+		otherwise = object_format(b->pool,
+					  "variables.labels[?'%s'].orValue('') != '' ? '%s' : %s",
+					  label, label, otherwise);
+	}
+	return otherwise;
+}
+
+static void add_variable_number(struct build *b, struct object *list, const struct number *n)
+{
+	/* What is no number the programs themselves refuse, each with a line that says so. */
+	add_expression(b, list, n->variable,
+		       object_format(b->pool,
+				     "variables.settings[?'%s'].orValue('')"
+				     ".matches('^[0-9]{1,10}$') ?\n  int(variables.settings['%s']) "
+				     ": %s",
+				     n->option, n->option, n->fallback));
+}
+
+static void add_variable_choice(struct build *b, struct object *list, const struct choice *c)
+{
+	add_expression(b, list, c->variable,
+		       object_format(b->pool, "variables.settings[?'%s'].orValue('') == '%s'",
+				     c->option, c->value));
+}
+
+static struct object *build_variables(struct build *b)
+{
+	struct object *list = object_list(b->pool, NULL, NULL);
+
+	add_expression(b, list, "forRules", names_of(b, &config_options, COMMAND_APPLY));
+	add_expression(b, list, "forProxy", names_of(b, &proxy_options, 1));
+	add_expression(b, list, "chosen", chosen(b));
+	add_expression(b, list, "settings",
+		       "(variables.forRules + variables.forProxy.filter(o, !(o in "
+		       "variables.forRules)))\n"
+		       "  .transformMapEntry(i, option,\n"
+		       "    " SETTING " != '',\n"
+		       "    {option: " SETTING "})");
+	add_variable_number(b, list, &user);
+	add_variable_number(b, list, &admin_port);
+	add_variable_choice(b, list, &tproxy);
+	add_variable_choice(b, list, &legacy);
+	add_expression(b, list, "serviceLabel", service_label(b));
+	return list;
+}
+
+int inject_spec_build_policy(struct inject_spec *spec, struct object **variables,
+			     struct object_pool *pool, const struct inject_options *o,
+			     struct err *e)
+{
+	struct build b = { .pool = pool, .options = o, .for_policy = true };
+
+	*variables = build_variables(&b);
+	return build(&b, spec, NULL, e);
 }

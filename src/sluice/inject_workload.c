@@ -115,6 +115,15 @@ static struct span annotation(struct inject_run *r, const struct workload *w, co
 	return TEXT_AT(r, w->annotations, name);
 }
 
+/* Also with an empty value. */
+static bool has_annotation(struct inject_run *r, const struct workload *w, const char *name)
+{
+	struct err ignored = ERR_INIT;
+	yaml_node_t *value;
+
+	return yaml_edit_get(&r->edit, w->annotations, name, &value, &ignored) < 0 || value;
+}
+
 static bool is_ours(struct span name)
 {
 	return span_eq(name, SPAN_LIT(INJECT_RULES)) || span_eq(name, SPAN_LIT(INJECT_PROXY));
@@ -131,10 +140,23 @@ static bool has_ours(struct inject_run *r, yaml_node_t *list)
 	return false;
 }
 
-/* Why this one is left alone; NULL: it is not. */
+/* By an annotation or a label. */
+static bool opted_out(struct inject_run *r, const struct workload *w)
+{
+	struct span said[] = { annotation(r, w, INJECT_SWITCH),
+			       TEXT_AT(r, w->labels, INJECT_SWITCH) };
+
+	for (size_t i = 0; i < ARRAY_SIZE(said) * INJECT_OFF_WORDS; i++) {
+		if (span_eq(said[i / INJECT_OFF_WORDS],
+			    span_str(inject_off_words[i % INJECT_OFF_WORDS])))
+			return true;
+	}
+	return false;
+}
+
+/* Why this one is left alone; NULL: it is not. The policy's conditions are the same. */
 static const char *reason_to_skip(struct inject_run *r, const struct workload *w)
 {
-	struct span said = annotation(r, w, INJECT_SWITCH);
 	bool injected = has_ours(r, w->init_containers) || has_ours(r, w->containers);
 
 	if (r->options->remove)
@@ -143,7 +165,7 @@ static const char *reason_to_skip(struct inject_run *r, const struct workload *w
 		return "it has no template of pods";
 	if (!yaml_edit_size(w->containers))
 		return "it has no containers";
-	if (span_eq(said, SPAN_LIT("false")) || span_eq(said, SPAN_LIT("disabled")))
+	if (opted_out(r, w))
 		return INJECT_SWITCH " says so";
 	if (injected)
 		return "already injected; take it out with --remove first";
@@ -265,7 +287,7 @@ static struct object *annotations_to_add(struct inject_run *r, const struct work
 	if (!w->metadata)
 		done = object_format(pool, "%smetadata ", done);
 	for (const struct object *a = spec->annotations->first; a; a = a->next) {
-		if (annotation(r, w, a->key).len) {
+		if (has_annotation(r, w, a->key)) {
 			tell(r, w, "warning: it has an annotation %s of its own, which stays",
 			     a->key);
 			continue;
@@ -291,7 +313,6 @@ static int add_annotations(struct inject_run *r, const struct workload *w, struc
 
 static int put_in(struct inject_run *r, const struct workload *w, struct err *e)
 {
-	static const char *const labels[] = { "app.kubernetes.io/name", "app" };
 	struct object_pool pool = OBJECT_POOL_INIT;
 	struct inject_options o = *r->options;
 	const char *label = NULL;
@@ -300,9 +321,9 @@ static int put_in(struct inject_run *r, const struct workload *w, struct err *e)
 	bool sidecar = o.form == INJECT_SIDECAR;
 	int rc = settings_of(r, w, &o.settings, e);
 
-	for (size_t i = 0; i < ARRAY_SIZE(labels) && !label; i++) {
-		if (TEXT_AT(r, w->labels, labels[i]).len)
-			label = labels[i];
+	for (size_t i = 0; i < INJECT_SERVICE_LABELS && !label; i++) {
+		if (TEXT_AT(r, w->labels, inject_service_labels[i]).len)
+			label = inject_service_labels[i];
 	}
 	if (rc == 0)
 		rc = inject_spec_build(&spec, &pool, &o, label, e);

@@ -132,6 +132,38 @@ static bool is_empty_list(const struct object *o)
 	return o->kind == OBJECT_LIST && !o->first;
 }
 
+/* Lines of printable ASCII that neither begin nor end in what YAML would take for its own. */
+static bool is_block(const char *text)
+{
+	size_t len = strlen(text);
+
+	if (!strchr(text, '\n') || text[0] == ' ' || text[0] == '\n' || text[len - 1] == '\n')
+		return false;
+	for (const char *p = text; *p; p++) {
+		if (*p != '\n' && (*p < ' ' || *p > '~'))
+			return false;
+		if (*p == ' ' && (p[1] == '\n' || !p[1]))
+			return false;
+	}
+	return true;
+}
+
+static void print_block(const char *text, unsigned indent, FILE *to)
+{
+	fputs("|-", to);
+	for (const char *line = text; line; line = strchr(line, '\n')) {
+		size_t len;
+
+		line += *line == '\n';
+		len = strcspn(line, "\n");
+		if (len)
+			new_line(indent, to);
+		else
+			fputc('\n', to);
+		fwrite(line, 1, len, to);
+	}
+}
+
 void object_print_yaml(const struct object *o, unsigned indent, FILE *to)
 {
 	const struct object *child;
@@ -141,6 +173,10 @@ void object_print_yaml(const struct object *o, unsigned indent, FILE *to)
 		return;
 	if (o->kind == OBJECT_PLAIN || (o->kind == OBJECT_TEXT && needs_no_quotes(o->text))) {
 		fputs(o->text, to);
+		return;
+	}
+	if (o->kind == OBJECT_TEXT && is_block(o->text)) {
+		print_block(o->text, indent + 2, to);
 		return;
 	}
 	if (o->kind == OBJECT_TEXT || !o->first) {
@@ -203,4 +239,91 @@ void object_print_json(const struct object *o, FILE *to)
 		object_print_json(child, to);
 	}
 	fputc(o->kind == OBJECT_MAP ? '}' : ']', to);
+}
+
+/* Whether it stands on one line. */
+static bool is_short(const struct object *o)
+{
+	for (const struct object *child = o->first; child; child = child->next) {
+		if (child->first || child->cel || child->cel_if || child->cel_each)
+			return false;
+	}
+	return true;
+}
+
+static void print_cel_map(const struct object *o, const char *type, unsigned indent, FILE *to)
+{
+	bool one_line = is_short(o);
+
+	fprintf(to, "%s{", o->free_keys ? "" : type);
+	for (const struct object *child = o->first; child; child = child->next) {
+		char nested[256];
+
+		if (child != o->first)
+			fputc(',', to);
+		if (!one_line)
+			new_line(indent + 2, to);
+		else if (child != o->first)
+			fputc(' ', to);
+		if (o->free_keys)
+			json_string(span_str(child->key), to);
+		else
+			fputs(child->key, to);
+		fputs(": ", to);
+		snprintf(nested, sizeof(nested), "%s.%s", type, child->key);
+		object_print_cel(child, nested, indent + 2, to);
+	}
+	fputc('}', to);
+}
+
+/* An item that may be absent, or is many, as a list. */
+static void print_cel_some(const struct object *o, const char *type, unsigned indent, FILE *to)
+{
+	if (o->cel_if)
+		fprintf(to, "(%s ? [", o->cel_if);
+	else
+		fprintf(to, "%s.map(each, ", o->cel_each);
+	object_print_cel(o, type, indent + 2, to);
+	fputs(o->cel_if ? "] : [])" : ")", to);
+}
+
+/* Such items are lists of their own, added to the rest. */
+static void print_cel_list(const struct object *o, const char *type, unsigned indent, FILE *to)
+{
+	const struct object *child = o->first;
+
+	if (!child)
+		fputs("[]", to);
+	while (child) {
+		if (child != o->first) {
+			fputs(" +", to);
+			new_line(indent + 2, to);
+		}
+		if (child->cel_if || child->cel_each) {
+			print_cel_some(child, type, indent, to);
+			child = child->next;
+			continue;
+		}
+		for (char before = '['; child && !child->cel_if && !child->cel_each;
+		     child = child->next) {
+			fputs(before == '[' ? "[" : ", ", to);
+			before = ',';
+			object_print_cel(child, type, indent, to);
+		}
+		fputc(']', to);
+	}
+}
+
+void object_print_cel(const struct object *o, const char *type, unsigned indent, FILE *to)
+{
+	if (!o)
+		return;
+	if (o->cel)
+		fputs(o->cel, to);
+	else if (o->kind == OBJECT_MAP)
+		print_cel_map(o, type, indent, to);
+	else if (o->kind == OBJECT_LIST)
+		print_cel_list(o, type, indent, to);
+	else
+		object_print_json(o, to);
 }
