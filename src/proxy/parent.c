@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -26,6 +27,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define CHECK_MS	 250
 #define HUNG_MS		 5000 /* without a pulse: the worker is killed */
@@ -206,11 +208,34 @@ static void obey(struct parent *p)
 		stop(p);
 }
 
+/*
+ * Gives back what is mapped of an object's code and constants; what is used again comes back from
+ * the page cache. (A debugger's breakpoints, set before, do not.)
+ */
+static int forget_object(struct dl_phdr_info *object, size_t size, void *unused)
+{
+	uintptr_t page_size = (uintptr_t)sysconf(_SC_PAGESIZE);
+
+	(void)size;
+	(void)unused;
+	for (size_t i = 0; i < object->dlpi_phnum; i++) {
+		const ElfW(Phdr) *part = &object->dlpi_phdr[i];
+		uintptr_t start = object->dlpi_addr + part->p_vaddr, before = start % page_size;
+
+		/* #syscalls madvise */
+		if (part->p_type == PT_LOAD && !(part->p_flags & PF_W))
+			madvise((void *)(start - before), part->p_memsz + before, MADV_DONTNEED);
+	}
+	return 0;
+}
+
 static int supervise(struct parent *p, const sigset_t *signals, struct err *e)
 {
 	const struct timespec check = { .tv_nsec = CHECK_MS * 1000000L };
 	int rc = spawn(p, e);
 
+	/* The parent needs no more of what starting took, and little of what the worker does. */
+	dl_iterate_phdr(forget_object, NULL);
 	while (rc == 0) {
 		/* #syscalls rt_sigtimedwait */
 		switch (sigtimedwait(signals, NULL, &check)) {

@@ -174,6 +174,20 @@ def half_a_hello(world):
     return s
 
 
+def resident_file(pid):
+    """What a process has resident of files, its program and libraries, in KiB."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("RssFile:"))
+
+
+def test_the_parent_keeps_nothing_of_what_starting_took(start_proxy):
+    """It only waits, so what both processes have resident is little more than the worker's."""
+    proxy = start_proxy()
+    proxy.metrics()
+    wait_until(lambda: 2 * resident_file(proxy.pid) < resident_file(proxy.worker),
+               "the parent to be smaller than its worker", timeout=30)
+
+
 @pytest.mark.parametrize("fail", ["open", "closed"])
 def test_memory(world, start_proxy, fail):
     """Near the limit new connections go direct; at it they wait, where they cannot."""
