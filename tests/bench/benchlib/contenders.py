@@ -27,15 +27,22 @@ defaults
 frontend inbound
     bind 0.0.0.0:9211-9226
     default_backend original
+{choice}
 backend original
     server destination 0.0.0.0:0
 """
+# As it is spoken to, so it speaks.
+HAPROXY_HTTP2 = """\
+    use_backend original2 if { fc_http_major 2 }
+backend original2
+    server destination 0.0.0.0:0 proto h2"""
 
 
 def _haproxy(settings, name, mode, extra=""):
     path = f"{settings.work}/{name}.cfg"
     with open(path, "w", encoding="ascii") as f:
-        f.write(HAPROXY.format(connections=CONNECTIONS, mode=mode, extra=extra))
+        f.write(HAPROXY.format(connections=CONNECTIONS, mode=mode, extra=extra,
+                               choice=HAPROXY_HTTP2 if mode == "http" else ""))
     return [settings.programs["haproxy"], "-db", "-f", path]
 
 
@@ -58,6 +65,9 @@ def _envoy(settings, name, kind):
     address = lambda port: {"socket_address": {"address": "0.0.0.0", "port_value": port}}
     limit = {"max_connections": CONNECTIONS, "max_pending_requests": CONNECTIONS,
              "max_requests": CONNECTIONS}
+    options = {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "use_downstream_protocol_config": {"http2_protocol_options": {}}}}
     config = {"static_resources": {
         "listeners": [{
             "name": "inbound", "address": address(PORTS[0]),
@@ -67,7 +77,8 @@ def _envoy(settings, name, kind):
                          ".v3.OriginalDst"}}],
             "filter_chains": [{"filters": [_envoy_filter(kind)]}]}],
         "clusters": [{"name": "original", "type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED",
-                      "connect_timeout": "5s", "circuit_breakers": {"thresholds": [limit]}}]}}
+                      "connect_timeout": "5s", "circuit_breakers": {"thresholds": [limit]},
+                      **({"typed_extension_protocol_options": options} if kind == "http" else {})}]}}
     path = f"{settings.work}/{name}.json"
     with open(path, "w", encoding="ascii") as f:
         json.dump(config, f)

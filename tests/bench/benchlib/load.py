@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The clients: wrk (as fast as it goes), h2load (at a fixed rate), and our own idle connections."""
+"""The clients: wrk and h2load (as fast as it goes), h2load (at a fixed rate), and our own idle
+connections."""
 
 import os
 import re
@@ -12,7 +13,8 @@ from . import netns
 
 WRK_SCRIPT = os.path.join(os.path.dirname(os.path.dirname(__file__)), "wrk.lua")
 
-# What a scenario asks of the server, and over how many connections.
+# What a scenario asks of the server, and over how many connections. streams: requests at once on
+# each connection, of HTTP/2.
 SCENARIO = {
     "1k": {"path": "/1k", "size": 1024, "connections": 32, "close": False,
            "title": "HTTP/1.1 keep-alive, 1 KiB"},
@@ -22,7 +24,10 @@ SCENARIO = {
            "title": "HTTP/1.1 keep-alive, 1 MiB"},
     "new": {"path": "/1k", "size": 1024, "connections": 32, "close": True,
             "title": "a new connection per request, 1 KiB"},
+    "h2": {"path": "/1k", "size": 1024, "connections": 16, "streams": 10,
+           "title": "HTTP/2, 10 streams a connection, 1 KiB"},
 }
+HTTP2_PORT = 8082
 
 
 class LoadError(Exception):
@@ -44,8 +49,7 @@ def wrk(settings, client_ns, address, scenario, seconds):
     try:
         with os.fdopen(read_end, encoding="ascii") as f:
             text = f.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.popen.returncode = os.waitstatus_to_exitcode(status)
+        _, usage = process.reap(timeout=30)
     finally:
         process.stop()
     return _parse_wrk(text, s, usage)
@@ -65,25 +69,49 @@ def _parse_wrk(text, s, usage):
             "p99_us": p99, "client_cpu_ns": int((usage.ru_utime + usage.ru_stime) * 1e9)}
 
 
+def as_fast_as_it_goes(settings, client_ns, address, scenario, seconds):
+    """One run of a scenario; in_flight: requests that the end of the time may have cut off."""
+    s = SCENARIO[scenario]
+    run = http2 if "streams" in s else wrk
+    result = run(settings, client_ns, address, scenario, seconds)
+    result["in_flight"] = s["connections"] * s.get("streams", 1)
+    return result
+
+
+def http2(settings, client_ns, address, scenario, seconds):
+    """One run of h2load with prior knowledge, as wrk()."""
+    s = SCENARIO[scenario]
+    result, usage = _h2load(settings, client_ns, seconds, [
+        f"-c{s['connections']}", f"-m{s['streams']}", f"-D{seconds}",
+        f"http://{address}:{HTTP2_PORT}{s['path']}"])
+    return result | {"seconds": result["requests"] / result["rps"],
+                     "client_cpu_ns": int((usage.ru_utime + usage.ru_stime) * 1e9)}
+
+
 def h2load(settings, client_ns, address, rate, seconds):
     """HTTP/1.1 over 32 connections at @rate requests a second in all; latencies from its log."""
     connections = 32
+    result, _ = _h2load(settings, client_ns, seconds, [
+        "--h1", f"-c{connections}", "-m1", f"--rps={rate / connections:.3f}",
+        f"-n{max(connections, int(rate * seconds))}", f"http://{address}:8080/1k"])
+    return result | {"wanted_rps": rate}
+
+
+def _h2load(settings, client_ns, seconds, args):
     log = os.path.join(settings.work, "h2load.tsv")
-    argv = [settings.programs["h2load"], "--h1", "-t1", f"-c{connections}", "-m1",
-            f"--rps={rate / connections:.3f}", f"-n{max(connections, int(rate * seconds))}",
-            f"--log-file={log}", f"http://{address}:8080/1k"]
+    argv = [settings.programs["h2load"], "-t1", f"--log-file={log}", *args]
     process = netns.Process(argv, ns=client_ns, cpu=settings.load_cpu,
                             log=os.path.join(settings.work, "h2load.log"))
     try:
-        code = process.popen.wait(timeout=seconds * 20 + 30)
+        code, usage = process.reap(timeout=seconds * 20 + 30)
         if code != 0:
             raise LoadError(f"h2load ended with {code}: {process.log_tail()}")
     finally:
         process.stop()
-    return _parse_h2load(log, rate)
+    return _parse_h2load(log), usage
 
 
-def _parse_h2load(log, rate):
+def _parse_h2load(log):
     starts, took = [], []
     with open(log, encoding="ascii") as f:
         for line in f:
@@ -98,7 +126,7 @@ def _parse_h2load(log, rate):
     took.sort()
     span = (max(starts) - min(starts)) / 1e6
     at = lambda q: took[min(len(took) - 1, int(q * len(took)))]
-    return {"requests": len(took), "wanted_rps": rate, "rps": len(took) / span if span else 0,
+    return {"requests": len(took), "rps": len(took) / span if span else 0,
             "p50_us": at(0.5), "p99_us": at(0.99), "p999_us": at(0.999)}
 
 

@@ -151,6 +151,18 @@ class Process:
             raise RuntimeError(
                 f"{self.name} ended with {self.popen.returncode}: {self.log_tail()}")
 
+    def reap(self, timeout):
+        """(exit code, resource usage) when it has ended; subprocess.TimeoutExpired."""
+        deadline = time.monotonic() + timeout
+        while True:
+            pid, status, usage = os.wait4(self.pid, os.WNOHANG)
+            if pid:
+                self.popen.returncode = os.waitstatus_to_exitcode(status)
+                return self.popen.returncode, usage
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired(self.name, timeout)
+            time.sleep(0.01)
+
     def stop(self):
         """SIGKILL to it and to its descendants, by pid, and waits for it."""
         if self.popen.poll() is not None:

@@ -33,13 +33,18 @@ http {{
         root {work}/www;
         location = /1m {{ sendfile on; tcp_nopush on; }}
     }}
+    server {{
+        listen {http2_port} http2 backlog=8192;
+        root {work}/www;
+        http2_max_requests 1000000000;
+    }}
 }}
 """
 
 # So that a new connection per request measures connections, not the exhaustion of ports.
 SYSCTL = {
     "ipv4/ip_local_port_range": "1024 65535",
-    "ipv4/ip_local_reserved_ports": "8080,9001-9016,9211-9226,9901",
+    "ipv4/ip_local_reserved_ports": f"8080,{load.HTTP2_PORT},9001-9016,9211-9226,9901",
     "ipv4/tcp_congestion_control": "reno",  # nothing is lost here; bbr would pace
     "ipv4/tcp_max_tw_buckets": 2000,
     "ipv4/tcp_max_syn_backlog": 8192,
@@ -104,7 +109,8 @@ class Pod:
         work = self.settings.work
         path = f"{work}/nginx-{self.name}.conf"
         with open(path, "w", encoding="ascii") as f:
-            f.write(NGINX.format(work=work, name=self.name, connections=netns.NOFILE - 100))
+            f.write(NGINX.format(work=work, name=self.name, http2_port=load.HTTP2_PORT,
+                                 connections=netns.NOFILE - 100))
         self.server = netns.Process(
             [self.settings.programs["nginx"], "-e", f"{work}/nginx-{self.name}.log", "-c", path],
             ns=self.ns, uid=conf.SERVER_UID, cpu=self.settings.load_cpu,

@@ -97,7 +97,7 @@ def _summarize(rounds, base):
 
 
 def measure_load(settings, stage, noise, problems):
-    """{scenario: {contender: figures}} as fast as wrk goes (a closed loop)."""
+    """{scenario: {contender: figures}} as fast as the client goes (a closed loop)."""
     out = {}
     for scenario in settings.scenarios:
         names = [n for n in stage.contenders if n != SPLICE or scenario == "1m"]
@@ -109,11 +109,9 @@ def measure_load(settings, stage, noise, problems):
                 c = stage.contenders[name]
                 seconds = settings.duration if number >= 0 else WARM_UP
 
-                def generate():
-                    result = load.wrk(settings, stage.client.ns, c.pod.address, scenario, seconds)
-                    result["in_flight"] = load.SCENARIO[scenario]["connections"]
-                    return result
-                result = _loaded(stage, c, generate, noise if number >= 0 else Noise(), problems)
+                result = _loaded(stage, c, lambda: load.as_fast_as_it_goes(
+                    settings, stage.client.ns, c.pod.address, scenario, seconds),
+                    noise if number >= 0 else Noise(), problems)
                 if number >= 0:
                     rounds[name].append(_figures(result))
         out[scenario] = _summarize(rounds, SPLICE if scenario == "1m" else BASE)

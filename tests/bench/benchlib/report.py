@@ -110,6 +110,12 @@ def _load_goals(results):
         yield (f"{title}: CPU / {base}", LE, cpu, _load_ratio(results, size, "cpu_us", base))
 
 
+    title = SCENARIO["h2"]["title"]
+    for base, limit in ((BASE, 2.0), ("haproxy-http", 0.45), ("envoy-http", 0.11)):
+        yield (f"{title}: CPU per request / {base}", LE, limit,
+               _load_ratio(results, "h2", "cpu_us", base))
+
+
 def _other_goals(results):
     rate = results.get("rate", {}).get("contenders", {}).get("sluice", {}).get("p99_us", {})
     yield (f"1 KiB at a fixed rate: p99 / {BASE}", LE, 1.00,

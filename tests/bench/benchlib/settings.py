@@ -9,7 +9,7 @@ from .netns import NOFILE
 
 SECTIONS = ("apply", "peers", "connect", "start", "load", "rate", "memory")
 RULES = {"apply", "peers", "connect"}  # sections without a proxy
-SCENARIOS = ("1k", "16k", "1m", "new")
+SCENARIOS = ("1k", "16k", "1m", "new", "h2")
 CONTENDERS = ("direct", "relay", "haproxy-tcp", "haproxy-http", "envoy-l4", "envoy-http", "sluice")
 BASE = "haproxy-tcp"
 PROXY_UID = 1337
@@ -86,7 +86,7 @@ def _only(text):
 
 
 # The short form has to reach every line of code, not every pair.
-SMOKE_ONLY = "apply peers connect start load rate memory 1k 1m new relay haproxy-tcp haproxy-http sluice"
+SMOKE_ONLY = "apply peers connect start load rate memory 1k 1m new h2 relay haproxy-tcp haproxy-http sluice"
 
 
 def _programs():
