@@ -38,7 +38,8 @@ common := addr caps error interval json log options packet parse protocol syscal
 sluice := backend backend_iptc backend_nft command_explain command_inject command_verify commands \
 	compare compare_set compare_xt config config_options decode_match decode_nft decode_xt \
 	diff drain encode_expr encode_nft encode_xt explain explain_nft explain_xt inject \
-	inject_policy inject_spec inject_workload lacks legacy lower main man neighbours netns nft_list nft_read nft_write \
+	inject_component inject_policy inject_settings inject_spec inject_warn inject_workload lacks legacy lower main man neighbours \
+	netns nft_list nft_read nft_write \
 	nl_batch nl_socket objects owners plan plan_facts plan_json plan_nft plan_text privs \
 	privs_calls readback rtnl ruleset sock_destroy stage status status_print tproxy_route \
 	turn user_map verify_net verify_pick verify_run watch xt_lock xtable yaml_edit
@@ -240,6 +241,11 @@ image: all # Build the container images, from scratch: $(BUILD)/image/
 # What of container/kubernetes/ is printed by the program; tests hold it against that.
 manifests: $(BUILD)/sluice # Write the generated files of container/kubernetes/ anew
 	$(Q)$< inject --policy > container/kubernetes/policy.yaml
+	$(Q)for form in sidecar classic; do \
+		$< inject --component --form=$$form > container/kubernetes/$$form/kustomization.yaml && \
+		$< inject --form=$$form < container/kubernetes/example.yaml \
+			> container/kubernetes/example-$$form.yaml || exit; \
+	done
 
 bench: all # Compare with nft, HAProxy and Envoy, side by side
 	@scripts/deps bench

@@ -108,6 +108,7 @@ struct config {
 	unsigned backend;	  /* enum backend_choice */
 	uint32_t lock_timeout_ms; /* how long to wait for our turn, and for the lock of iptables */
 	uint32_t drain_ms;	  /* of remove: how long connections may take to end */
+	struct addr node_address; /* whose namespace is not ours to change; 0.0.0.0: not given */
 
 	struct packet packet; /* explain: what is asked about */
 	bool batch, live;     /* explain */

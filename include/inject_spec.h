@@ -55,10 +55,12 @@ struct inject_settings {
 
 struct inject_options {
 	const char *image, *pull_policy; /* borrowed; the latter NULL: the cluster's default */
-	const char *cpu_request, *memory_request, *memory_limit; /* of the proxy; borrowed */
-	unsigned form;						 /* enum inject_form */
+	/* Of each of both; borrowed. cpu_limit NULL: none. */
+	const char *cpu_request, *cpu_limit, *memory_request, *memory_limit;
+	unsigned form; /* enum inject_form */
 	struct inject_settings settings;
 	bool remove, policy;
+	bool component;	     /* for pods that cannot be looked into: fields of theirs say it all */
 	unsigned policy_api; /* enum inject_policy_api */
 };
 
@@ -66,6 +68,10 @@ struct inject_spec {
 	struct object *rules, *proxy; /* the containers */
 	struct object *annotations;   /* but INJECT_DONE */
 };
+
+/* Whether a pod can set an option, which must be one of these commands: by a variable, no file. */
+struct option;
+bool inject_settings_may(const struct option *o, unsigned commands);
 
 /*
  * "NAME=VALUE" of --set. Replaces an earlier one of this name. 0, or a usage error: no option that

@@ -14,6 +14,33 @@ struct inject_run {
 	bool exact;		 /* taking out again what was put in gives the same bytes */
 };
 
+/* Where the template of the pods is. */
+struct inject_kind {
+	const char *group, *name;
+	const char *path[5];
+	bool ends; /* its pods are done some time */
+};
+
+/* A template of pods, and what of it we look at; NULL: absent. */
+struct inject_pod {
+	const struct inject_kind *kind;
+	char title[320];     /* "Deployment/web" */
+	yaml_node_t *object; /* the workload */
+	yaml_node_t *template, *metadata, *annotations, *labels, *spec, *init_containers,
+		*containers;
+};
+
+/* A line about a workload, to the reporter. */
+void inject_tell(struct inject_run *r, const struct inject_pod *w, const char *fmt, ...)
+	_printf_(3, 4);
+
+/* What is at a path of keys; NULL, or no text, where there is none. Errors are another's to tell.
+ */
+yaml_node_t *inject_node_at(struct inject_run *r, yaml_node_t *node, const char *const *path);
+
+#define NODE_AT(r, node, ...) inject_node_at(r, node, (const char *const[]){ __VA_ARGS__, NULL })
+#define TEXT_AT(r, node, ...) yaml_edit_text(NODE_AT(r, node, __VA_ARGS__))
+
 /*
  * Notes the changes to @object, a node of the edit's document, if it is a workload, and reports.
  * 1, or 0 if it is none; -errno with @e set: a usage error names the workload.

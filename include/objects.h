@@ -21,6 +21,7 @@ enum object_kind {
 
 struct object {
 	enum object_kind kind;
+	bool on_one_line; /* also where the rest is in block style */
 	const char *key;  /* in a map; NULL: none */
 	const char *text; /* of OBJECT_TEXT, OBJECT_PLAIN */
 	/* In CEL; NULL: as it is. */

@@ -70,12 +70,18 @@ static int read_keepalive_count(void *field, struct span value, struct err *e)
 	return parse_u32(value, 1, 127, field, e);
 }
 
+/* The first of several, between commas, that is not empty: of labels, say, that a pod may lack. */
 static int read_name(void *field, struct span value, struct err *e)
 {
-	if (value.len > PROXY_NAME_MAX)
+	struct span name;
+	bool done = false;
+
+	while (span_next(&value, ',', &name, &done) && !name.len)
+		;
+	if (name.len > PROXY_NAME_MAX)
 		return err_usage(e, "longer than %d characters", PROXY_NAME_MAX);
-	memcpy(field, value.ptr, value.len);
-	((char *)field)[value.len] = '\0';
+	memcpy(field, name.ptr, name.len);
+	((char *)field)[name.len] = '\0';
 	return 0;
 }
 
@@ -239,10 +245,11 @@ static const struct option rows[] = {
 	{ "access-log-buffer", "N", "4096",
 	  "lines that each thread may hold back for a slow reader of the access log", OPTION_VALUE,
 	  .parse = read_log_buffer, FIELD(access_log_buffer) },
-	{ "service-name", "NAME", NULL, "service_name on every series", OPTION_VALUE,
+	{ "service-name", "NAME,...", NULL,
+	  "service_name on every series: the first of these that is not empty", OPTION_VALUE,
 	  .parse = read_name, FIELD(service_name) },
-	{ "service-namespace", "NAME", NULL, "service_namespace on every series", OPTION_VALUE,
-	  .parse = read_name, FIELD(service_namespace) },
+	{ "service-namespace", "NAME,...", NULL, "service_namespace on every series, likewise",
+	  OPTION_VALUE, .parse = read_name, FIELD(service_namespace) },
 	{ "sandbox", "on|off", "on",
 	  "forbid the system calls that serving does not take (seccomp), and reading the worker's "
 	  "memory; off, to trace it or to have core files",

@@ -3,6 +3,7 @@
 #include "commands.h"
 
 #include "inject.h"
+#include "inject_component.h"
 #include "inject_policy.h"
 #include "log.h"
 #include "privs.h"
@@ -98,6 +99,10 @@ static int inject_files(const struct config *c, const struct inject_options *o, 
 	size_t count = MAX(c->operand_count, 1u);
 	int rc = 0;
 
+	if (o->component && (o->remove || c->operand_count))
+		return err_usage(e, "--component: takes neither manifests nor --remove");
+	if (o->component)
+		return inject_component_print(o, out, e);
 	for (size_t i = 0; rc == 0 && i < count; i++)
 		rc = inject_file(o, files[i], i + 1 < count, out, notes, e);
 	return rc;

@@ -9,6 +9,7 @@
 #include "netns.h"
 #include "plan_print.h"
 #include "privs.h"
+#include "rtnl.h"
 #include "status.h"
 #include "tproxy_route.h"
 #include "watch.h"
@@ -100,12 +101,37 @@ static int require_localnet(const struct config *c, struct err *e)
 		       "127.0.0.0/8: set net.ipv4.conf.all.route_localnet=1, or give a port alone");
 }
 
+/* A pod with hostNetwork is in the node's network namespace: that is not the pod's to redirect. */
+static int refuse_node(const struct config *c, struct err *e)
+{
+	char text[ADDR_TEXT_MAX];
+	struct nl_socket *nl;
+	int local;
+
+	if (addr_is_any(&c->node_address))
+		return 0;
+	nl = rtnl_socket_new(e);
+	if (!nl)
+		return e->code;
+	local = tproxy_route_is_local(nl, &c->node_address, e);
+	nl_socket_free(nl);
+	if (local <= 0)
+		return local;
+	return err_set(e, -EPERM,
+		       "--node-address: %s is an address of this network namespace: it is the "
+		       "node's, and all of the node would be redirected: leave pods with "
+		       "hostNetwork out",
+		       addr_text(&c->node_address, text));
+}
+
 static int apply(const struct config *c, const struct plan *p, struct err *e)
 {
 	struct backend_options o = options_of(c);
 	struct backend_applied done;
 	int rc = commands_enter(c, e);
 
+	if (rc == 0)
+		rc = refuse_node(c, e);
 	if (rc == 0)
 		rc = require_localnet(c, e);
 	if (rc == 0)

@@ -196,6 +196,11 @@ static int option_endpoint(void *field, struct span value, struct err *e)
 	return endpoint_parse(value, field, e);
 }
 
+static int option_address(void *field, struct span value, struct err *e)
+{
+	return addr_parse(value, field, e);
+}
+
 static int option_owner(void *field, struct span value, struct err *e)
 {
 	return parse_u32(value, 0, OWNER_MAX, field, e);
@@ -412,6 +417,10 @@ static const struct option options[] = {
 	    "how long to wait for another sluice or the lock of iptables: 1ms to 10m", OPTION_VALUE,
 	    COMMAND_APPLY | COMMAND_REMOVE | COMMAND_CHECK, false, option_lock_timeout,
 	    lock_timeout_ms),
+	ROW("node-address", "ADDRESS", NULL,
+	    "refuse to work where this address is one of the namespace's own: the node's, of which "
+	    "a pod with hostNetwork would redirect everything",
+	    OPTION_VALUE, COMMAND_APPLY, false, option_address, node_address),
 	ROW("drain", "SECONDS", "0",
 	    "before the rules go, let the connections through the proxy end by themselves for so "
 	    "long",
@@ -477,12 +486,18 @@ static const struct option options[] = {
 	  .parse = option_set },
 	INJECT("cpu-request", "QUANTITY", "10m", "CPU that the proxy is sure of", OPTION_VALUE,
 	       option_quantity, inject.cpu_request),
+	INJECT("cpu-limit", "QUANTITY", NULL,
+	       "CPU that the proxy may use; a limit delays traffic, so there is none if not given",
+	       OPTION_VALUE, option_quantity, inject.cpu_limit),
 	INJECT("memory-request", "QUANTITY", "16Mi", "memory that the proxy is sure of",
 	       OPTION_VALUE, option_quantity, inject.memory_request),
 	INJECT("memory-limit", "QUANTITY", "128Mi", "memory that the proxy may use", OPTION_VALUE,
 	       option_quantity, inject.memory_limit),
 	INJECT("remove", NULL, NULL, "take out what inject put in", OPTION_FLAG, option_switch,
 	       inject.remove),
+	INJECT("component", NULL, NULL,
+	       "read no manifests: print a component of kustomize that adds the same to them",
+	       OPTION_FLAG, option_switch, inject.component),
 	INJECT("policy", NULL, NULL,
 	       "print, instead, an admission policy that does the same to new pods of the "
 	       "namespaces with the label sluice.dev/inject=enabled",

@@ -11,132 +11,6 @@ const char *const inject_off_words[INJECT_OFF_WORDS] = { "false", "disabled" };
 const char *const inject_service_labels[INJECT_SERVICE_LABELS] = { "app.kubernetes.io/name",
 								   "app" };
 
-/* Which of our containers takes an option. */
-enum taker {
-	TAKER_RULES = 1,
-	TAKER_PROXY = 2,
-};
-
-static bool for_pods(const struct option *o, unsigned commands)
-{
-	return (o->commands & commands) && !o->command_line_only && o->kind != OPTION_FILE &&
-	       !o->stands_alone;
-}
-
-static const struct option *find(const struct option_table *table, unsigned commands,
-				 const char *name)
-{
-	for (size_t i = 0; i < table->count; i++) {
-		if (for_pods(&table->options[i], commands) &&
-		    strcmp(table->options[i].name, name) == 0)
-			return &table->options[i];
-	}
-	return NULL;
-}
-
-static unsigned takers_of(const char *name)
-{
-	return (find(&config_options, COMMAND_APPLY, name) ? TAKER_RULES : 0) |
-	       (find(&proxy_options, 1, name) ? TAKER_PROXY : 0);
-}
-
-const char *inject_settings_get(const struct inject_settings *s, const char *name)
-{
-	for (size_t i = 0; i < s->count; i++) {
-		if (strcmp(s->items[i].name, name) == 0)
-			return s->items[i].value;
-	}
-	return NULL;
-}
-
-static int check_value(const char *name, const char *value, struct err *e)
-{
-	if (!takers_of(name))
-		return err_usage(e,
-				 "neither sluice apply nor sluice-proxy has an option '%.64s' "
-				 "that a pod can set: see their --help",
-				 name);
-	if (!*value)
-		return err_usage(e, "%s: an empty value: leave it out", name);
-	if (*value == '@')
-		return err_usage(e, "%s: '%.64s': there are no files of yours in the container",
-				 name, value);
-	for (const char *p = value; *p; p++) {
-		if (*p < ' ' || *p > '~')
-			return err_usage(e, "%s: a value of printable ASCII, please", name);
-	}
-	/* One user runs the container; rules could take several. */
-	if (strcmp(name, "proxy-uid") == 0 &&
-	    (value[strspn(value, "0123456789")] || !strtoul(value, NULL, 10)))
-		return err_usage(e,
-				 "proxy-uid: '%.64s': one number above 0: the container runs as it",
-				 value);
-	return 0;
-}
-
-int inject_settings_add(struct inject_settings *s, const char *name, const char *value,
-			struct err *e)
-{
-	int rc = check_value(name, value, e);
-
-	if (rc < 0)
-		return rc;
-	for (size_t i = 0; i < s->count; i++) {
-		if (strcmp(s->items[i].name, name) == 0) {
-			s->items[i].value = value;
-			return 0;
-		}
-	}
-	if (s->count == INJECT_SETTINGS)
-		return err_usage(e, "more than %d settings", INJECT_SETTINGS);
-	s->items[s->count++] = (struct inject_setting){ name, value };
-	return 0;
-}
-
-/* "--name=value" of all that @taker takes, behind the program's name. */
-static size_t arguments(const struct inject_settings *s, enum taker taker, struct object_pool *pool,
-			const char **argv)
-{
-	size_t argc = 0;
-
-	argv[argc++] = "";
-	for (size_t i = 0; i < s->count; i++) {
-		const struct inject_setting *item = &s->items[i];
-
-		if (takers_of(item->name) & taker)
-			argv[argc++] = object_format(pool, "--%s=%s", item->name, item->value);
-	}
-	return argc;
-}
-
-int inject_settings_check(const struct inject_settings *s, struct err *e)
-{
-	const char *argv[INJECT_SETTINGS + 1];
-	struct object_pool pool = OBJECT_POOL_INIT;
-	struct proxy_config proxy;
-	struct config rules;
-	int argc, rc;
-
-	argc = (int)arguments(s, TAKER_RULES, &pool, argv);
-	config_init(&rules);
-	rc = options_parse(&config_options, COMMAND_APPLY, argc, (char **)argv, NULL, &rules, NULL,
-			   0, NULL, e);
-	if (rc == 0)
-		rc = config_freeze(&rules, e);
-	config_fini(&rules);
-	argc = (int)arguments(s, TAKER_PROXY, &pool, argv);
-	proxy_config_init(&proxy);
-	if (rc == 0)
-		rc = options_parse(&proxy_options, 1, argc, (char **)argv, NULL, &proxy, NULL, 0,
-				   NULL, e);
-	if (rc == 0)
-		rc = proxy_config_check(&proxy, e);
-	object_pool_fini(&pool);
-	return rc;
-}
-
-/* ---- The objects ---- */
-
 struct build {
 	struct object_pool *pool;
 	const struct inject_options *options;
@@ -203,19 +77,63 @@ static void add_text_if(struct build *b, struct object *list, const char *text,
 		o->cel_if = object_format(b->pool, "variables.%s", c->variable);
 }
 
-/* What the option is set to, if it is set at all. */
+static void add_value(struct build *b, struct object *env, const char *name, const char *value)
+{
+	struct object *item = object_map(b->pool, env, NULL);
+
+	object_text(b->pool, item, "name", name);
+	object_text(b->pool, item, "value", value);
+}
+
+/* A variable that the kubelet fills from a field of the pod, empty where that is not there: its
+ * path. */
+static struct object *add_field(struct build *b, struct object *env, const char *name,
+				const char *path)
+{
+	struct object *item = object_map(b->pool, env, NULL), *from;
+
+	/* Of a component there are dozens. */
+	if (item)
+		item->on_one_line = b->options->component;
+	object_text(b->pool, item, "name", name);
+	from = object_map(b->pool, item, "valueFrom");
+	from = object_map(b->pool, from, "fieldRef");
+	return object_text(b->pool, from, "fieldPath", path);
+}
+
+static void add_annotation(struct build *b, struct object *env, const char *name,
+			   const char *option)
+{
+	add_field(b, env, name,
+		  object_format(b->pool, "metadata.annotations['" INJECT_PREFIX "%s']", option));
+}
+
+/* Options on which more depends than variables, and those that add_service(), build_rules() add. */
+static bool is_variable_alone(const char *name)
+{
+	static const char *const others[] = { "proxy-uid",   "admin-port",   "inbound-mode",
+					      "backend",     "service-name", "service-namespace",
+					      "node-address" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		if (strcmp(name, others[i]) == 0)
+			return false;
+	}
+	return true;
+}
+
+/* What the option is set to, or what a pod's annotation will say, for those who do not know yet. */
 static void add_variable(struct build *b, struct object *env, const struct option *o)
 {
-	const char *value = inject_settings_get(&b->options->settings, o->name);
-	struct object *item;
-	char name[80];
+	const char *value = inject_settings_get(&b->options->settings, o->name), *name;
+	char text[80];
 
-	if (!value)
-		return;
-	options_env_name(o, name, sizeof(name));
-	item = object_map(b->pool, env, NULL);
-	object_text(b->pool, item, "name", object_format(b->pool, "%s", name));
-	object_text(b->pool, item, "value", value);
+	options_env_name(o, text, sizeof(text));
+	name = object_format(b->pool, "%s", text);
+	if (value)
+		add_value(b, env, name, value);
+	else if (b->options->component && is_variable_alone(o->name))
+		add_annotation(b, env, name, o->name);
 }
 
 /* The same in CEL, of all options in the policy's variable @names. */
@@ -241,21 +159,29 @@ static void add_variables(struct build *b, struct object *env, const struct opti
 		return;
 	}
 	for (size_t i = 0; i < table->count; i++) {
-		if (for_pods(&table->options[i], commands))
+		if (inject_settings_may(&table->options[i], commands))
 			add_variable(b, env, &table->options[i]);
 	}
 }
 
-/* A variable that the kubelet fills from a field of the pod: that field's path. */
-static struct object *add_field(struct build *b, struct object *env, const char *name,
-				const char *path)
+/* The same of a pod that is not known yet: the first of these that is not empty. */
+static void add_any_service(struct build *b, struct object *env)
 {
-	struct object *item = object_map(b->pool, env, NULL), *from;
+	const struct inject_settings *s = &b->options->settings;
 
-	object_text(b->pool, item, "name", name);
-	from = object_map(b->pool, item, "valueFrom");
-	from = object_map(b->pool, from, "fieldRef");
-	return object_text(b->pool, from, "fieldPath", path);
+	if (!inject_settings_get(s, "service-namespace")) {
+		add_annotation(b, env, "POD_SERVICE_NAMESPACE", "service-namespace");
+		add_field(b, env, "POD_NAMESPACE", "metadata.namespace");
+		add_value(b, env, "SLUICE_SERVICE_NAMESPACE",
+			  "$(POD_SERVICE_NAMESPACE),$(POD_NAMESPACE)");
+	}
+	if (!inject_settings_get(s, "service-name")) {
+		add_annotation(b, env, "POD_SERVICE_NAME", "service-name");
+		add_field(b, env, "POD_LABEL_NAME", "metadata.labels['app.kubernetes.io/name']");
+		add_field(b, env, "POD_LABEL_APP", "metadata.labels['app']");
+		add_value(b, env, "SLUICE_SERVICE_NAME",
+			  "$(POD_SERVICE_NAME),$(POD_LABEL_NAME),$(POD_LABEL_APP)");
+	}
 }
 
 /* Unless the options say it. */
@@ -264,6 +190,10 @@ static void add_service(struct build *b, struct object *env, const char *label)
 	const struct inject_settings *s = &b->options->settings;
 	struct object *path;
 
+	if (b->options->component) {
+		add_any_service(b, env);
+		return;
+	}
 	if (b->for_policy || !inject_settings_get(s, "service-namespace")) {
 		path = add_field(b, env, "SLUICE_SERVICE_NAMESPACE", "metadata.namespace");
 		if (path && b->for_policy)
@@ -323,31 +253,6 @@ static void add_security(struct build *b, struct object *c, bool rules)
 	object_text(b->pool, s, "type", "RuntimeDefault");
 }
 
-static struct object *build_rules(struct build *b)
-{
-	struct object *c = add_container(b, INJECT_RULES), *list;
-
-	list = object_list(b->pool, c, "command");
-	object_text(b->pool, list, NULL, "sluice");
-	object_text(b->pool, list, NULL, "apply");
-	list = object_list(b->pool, c, "env");
-	add_variables(b, list, &config_options, COMMAND_APPLY, "forRules");
-	add_security(b, c, true);
-	return c;
-}
-
-static void add_probe(struct build *b, struct object *c, const char *name, const char *path,
-		      const char *period, const char *failures)
-{
-	struct object *probe = object_map(b->pool, c, name);
-	struct object *get = object_map(b->pool, probe, "httpGet");
-
-	object_text(b->pool, get, "path", path);
-	add_number(b, get, "port", &admin_port);
-	object_plain(b->pool, probe, "periodSeconds", period);
-	object_plain(b->pool, probe, "failureThreshold", failures);
-}
-
 static struct object *add_quantities(struct build *b, struct object *in, const char *key)
 {
 	struct object *map = object_map(b->pool, in, key);
@@ -366,12 +271,47 @@ static void add_resources(struct build *b, struct object *c)
 	object_text(b->pool, map, "cpu", o->cpu_request);
 	object_text(b->pool, map, "memory", o->memory_request);
 	map = add_quantities(b, r, "limits");
+	if (o->cpu_limit)
+		object_text(b->pool, map, "cpu", o->cpu_limit);
 	object_text(b->pool, map, "memory", o->memory_limit);
+}
+
+static struct object *build_rules(struct build *b)
+{
+	struct object *c = add_container(b, INJECT_RULES), *list;
+
+	list = object_list(b->pool, c, "command");
+	object_text(b->pool, list, NULL, "sluice");
+	object_text(b->pool, list, NULL, "apply");
+	list = object_list(b->pool, c, "env");
+	/* Who can look into the pod leaves those with hostNetwork alone. */
+	if (b->options->component && !inject_settings_get(&b->options->settings, "node-address"))
+		add_field(b, list, "SLUICE_NODE_ADDRESS", "status.hostIP");
+	add_variables(b, list, &config_options, COMMAND_APPLY, "forRules");
+	add_resources(b, c);
+	add_security(b, c, true);
+	return c;
+}
+
+static void add_probe(struct build *b, struct object *c, const char *name, const char *path,
+		      const char *period, const char *timeout, const char *failures)
+{
+	struct object *probe = object_map(b->pool, c, name);
+	struct object *get = object_map(b->pool, probe, "httpGet");
+
+	object_text(b->pool, get, "path", path);
+	add_number(b, get, "port", &admin_port);
+	object_plain(b->pool, probe, "periodSeconds", period);
+	object_plain(b->pool, probe, "timeoutSeconds", timeout);
+	object_plain(b->pool, probe, "failureThreshold", failures);
 }
 
 /*
  * No readinessProbe: while the proxy is not ready connections go straight to the application, so
- * the pod is as ready as that is. The startupProbe of a sidecar holds back what comes after it.
+ * the pod is as ready as that is. The startupProbe of a sidecar holds back what comes after it, so
+ * that it is measured from its first connection on. A restart resets what is open, and a worker
+ * that hangs is replaced by its parent within seconds: the livenessProbe has patience with a busy
+ * node.
  */
 static struct object *build_proxy(struct build *b, const char *service_label)
 {
@@ -390,8 +330,8 @@ static struct object *build_proxy(struct build *b, const char *service_label)
 	add_number(b, port, "containerPort", &admin_port);
 	object_text(b->pool, port, "protocol", "TCP");
 	if (b->options->form == INJECT_SIDECAR)
-		add_probe(b, c, "startupProbe", "/ready", "1", "60");
-	add_probe(b, c, "livenessProbe", "/live", "10", "3");
+		add_probe(b, c, "startupProbe", "/ready", "1", "1", "60");
+	add_probe(b, c, "livenessProbe", "/live", "10", "5", "6");
 	add_resources(b, c);
 	add_security(b, c, false);
 	return c;
@@ -459,7 +399,7 @@ static const char *names_of(struct build *b, const struct option_table *table, u
 	const char *line = "[", *names = "";
 
 	for (size_t i = 0; i < table->count; i++) {
-		if (!for_pods(&table->options[i], commands))
+		if (!inject_settings_may(&table->options[i], commands))
 			continue;
 		if (strlen(line) > 90) {
 			names = object_format(b->pool, "%s%s\n", names, line);

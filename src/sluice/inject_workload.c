@@ -2,15 +2,16 @@
 /* Our containers in one workload: see inject_workload.h. */
 #include "inject_workload.h"
 
+#include "inject_warn.h"
+#include "parse.h"
+
 #include <errno.h>
 #include <stdarg.h>
 
-/* Where the template of the pods is. */
-static const struct kind {
-	const char *group, *name;
-	const char *path[5];
-	bool ends; /* its pods are done some time */
-} kinds[] = {
+/* Of the pods' terminationGracePeriodSeconds; our drain-timeout is a little less. */
+#define GRACE_DEFAULT 30u
+
+static const struct inject_kind kinds[] = {
 	{ "", "Pod", { NULL }, false },
 	{ "", "ReplicationController", { "spec", "template", NULL }, false },
 	{ "apps", "Deployment", { "spec", "template", NULL }, false },
@@ -21,17 +22,7 @@ static const struct kind {
 	{ "batch", "CronJob", { "spec", "jobTemplate", "spec", "template", NULL }, true },
 };
 
-/* A template of pods, and what of it we look at; NULL: absent. */
-struct workload {
-	const struct kind *kind;
-	char title[320]; /* "Deployment/web" */
-	yaml_node_t *template, *metadata, *annotations, *labels, *spec, *init_containers,
-		*containers;
-};
-
-static void tell(struct inject_run *r, const struct workload *w, const char *fmt, ...)
-	_printf_(3, 4);
-static void tell(struct inject_run *r, const struct workload *w, const char *fmt, ...)
+void inject_tell(struct inject_run *r, const struct inject_pod *w, const char *fmt, ...)
 {
 	char text[768];
 	va_list args;
@@ -46,7 +37,7 @@ static void tell(struct inject_run *r, const struct workload *w, const char *fmt
 
 /* ---- Reading ---- */
 
-static const struct kind *kind_of(struct span api, struct span name)
+static const struct inject_kind *kind_of(struct span api, struct span name)
 {
 	const char *slash = memchr(api.ptr, '/', api.len);
 	struct span group = SPAN(api.ptr, slash ? (size_t)(slash - api.ptr) : 0);
@@ -59,7 +50,7 @@ static const struct kind *kind_of(struct span api, struct span name)
 	return NULL;
 }
 
-static int workload_read(struct inject_run *r, struct workload *w, yaml_node_t *object,
+static int workload_read(struct inject_run *r, struct inject_pod *w, yaml_node_t *object,
 			 struct err *e)
 {
 	struct yaml_edit *edit = &r->edit;
@@ -96,27 +87,26 @@ static int workload_read(struct inject_run *r, struct workload *w, yaml_node_t *
 	return 0;
 }
 
-/* The text at a path of keys; empty where there is none. Errors are another's to tell. */
-static struct span text_at(struct inject_run *r, yaml_node_t *node, const char *const *path)
+/* What is at a path of keys; NULL, or no text, where there is none. Errors are another's to tell.
+ */
+yaml_node_t *inject_node_at(struct inject_run *r, yaml_node_t *node, const char *const *path)
 {
 	struct err ignored = ERR_INIT;
 
 	for (; *path; path++) {
 		if (yaml_edit_get(&r->edit, node, *path, &node, &ignored) < 0)
-			return SPAN("", 0);
+			return NULL;
 	}
-	return yaml_edit_text(node);
+	return node;
 }
 
-#define TEXT_AT(r, node, ...) text_at(r, node, (const char *const[]){ __VA_ARGS__, NULL })
-
-static struct span annotation(struct inject_run *r, const struct workload *w, const char *name)
+static struct span annotation(struct inject_run *r, const struct inject_pod *w, const char *name)
 {
 	return TEXT_AT(r, w->annotations, name);
 }
 
 /* Also with an empty value. */
-static bool has_annotation(struct inject_run *r, const struct workload *w, const char *name)
+static bool has_annotation(struct inject_run *r, const struct inject_pod *w, const char *name)
 {
 	struct err ignored = ERR_INIT;
 	yaml_node_t *value;
@@ -140,11 +130,13 @@ static bool has_ours(struct inject_run *r, yaml_node_t *list)
 	return false;
 }
 
-/* By an annotation or a label. */
-static bool opted_out(struct inject_run *r, const struct workload *w)
+/* By an annotation or a label: of the pods, or of the workload itself. */
+static bool opted_out(struct inject_run *r, const struct inject_pod *w)
 {
 	struct span said[] = { annotation(r, w, INJECT_SWITCH),
-			       TEXT_AT(r, w->labels, INJECT_SWITCH) };
+			       TEXT_AT(r, w->labels, INJECT_SWITCH),
+			       TEXT_AT(r, w->object, "metadata", "annotations", INJECT_SWITCH),
+			       TEXT_AT(r, w->object, "metadata", "labels", INJECT_SWITCH) };
 
 	for (size_t i = 0; i < ARRAY_SIZE(said) * INJECT_OFF_WORDS; i++) {
 		if (span_eq(said[i / INJECT_OFF_WORDS],
@@ -155,7 +147,7 @@ static bool opted_out(struct inject_run *r, const struct workload *w)
 }
 
 /* Why this one is left alone; NULL: it is not. The policy's conditions are the same. */
-static const char *reason_to_skip(struct inject_run *r, const struct workload *w)
+static const char *reason_to_skip(struct inject_run *r, const struct inject_pod *w)
 {
 	bool injected = has_ours(r, w->init_containers) || has_ours(r, w->containers);
 
@@ -177,7 +169,7 @@ static const char *reason_to_skip(struct inject_run *r, const struct workload *w
 	return NULL;
 }
 
-static int settings_of(struct inject_run *r, const struct workload *w, struct inject_settings *s,
+static int settings_of(struct inject_run *r, const struct inject_pod *w, struct inject_settings *s,
 		       struct err *e)
 {
 	const yaml_node_t *map = w->annotations;
@@ -197,30 +189,6 @@ static int settings_of(struct inject_run *r, const struct workload *w, struct in
 			return err_wrap(e, "annotation %s", key.ptr);
 	}
 	return inject_settings_check(s, e);
-}
-
-/* What may surprise, said where it does no harm to go on. */
-static void warn(struct inject_run *r, const struct workload *w, const struct inject_settings *s)
-{
-	const char *uid = inject_settings_get(s, "proxy-uid");
-	bool same = false;
-
-	uid = uid ? uid : "1337";
-	same = span_eq(TEXT_AT(r, w->spec, "securityContext", "runAsUser"), span_str(uid));
-	for (size_t i = 0; i < yaml_edit_size(w->containers); i++)
-		same |= span_eq(TEXT_AT(r, yaml_edit_item(&r->edit, w->containers, i),
-					"securityContext", "runAsUser"),
-				span_str(uid));
-	if (same)
-		tell(r, w,
-		     "warning: it runs as user %s, as the proxy does: what it sends is not "
-		     "measured; "
-		     "give the proxy another (" INJECT_PREFIX "proxy-uid)",
-		     uid);
-	if (w->kind->ends && r->options->form == INJECT_CLASSIC)
-		tell(r, w,
-		     "warning: as a classic container the proxy outlives the work: have it end by "
-		     "POST /quit, or use --form=sidecar");
 }
 
 /* ---- Putting in ---- */
@@ -276,7 +244,7 @@ static int add_to(struct inject_run *r, yaml_node_t *parent, yaml_node_t *node, 
 }
 
 /* The annotations that are not there yet, and the one that says what was added. */
-static struct object *annotations_to_add(struct inject_run *r, const struct workload *w,
+static struct object *annotations_to_add(struct inject_run *r, const struct inject_pod *w,
 					 struct object_pool *pool, const struct inject_spec *spec)
 {
 	struct object *map = object_map(pool, NULL, NULL);
@@ -288,8 +256,9 @@ static struct object *annotations_to_add(struct inject_run *r, const struct work
 		done = object_format(pool, "%smetadata ", done);
 	for (const struct object *a = spec->annotations->first; a; a = a->next) {
 		if (has_annotation(r, w, a->key)) {
-			tell(r, w, "warning: it has an annotation %s of its own, which stays",
-			     a->key);
+			inject_tell(r, w,
+				    "warning: it has an annotation %s of its own, which stays",
+				    a->key);
 			continue;
 		}
 		object_text(pool, map, a->key, a->text);
@@ -300,8 +269,8 @@ static struct object *annotations_to_add(struct inject_run *r, const struct work
 	return map;
 }
 
-static int add_annotations(struct inject_run *r, const struct workload *w, struct object_pool *pool,
-			   const struct inject_spec *spec, struct err *e)
+static int add_annotations(struct inject_run *r, const struct inject_pod *w,
+			   struct object_pool *pool, const struct inject_spec *spec, struct err *e)
 {
 	struct object *map = annotations_to_add(r, w, pool, spec);
 
@@ -311,7 +280,23 @@ static int add_annotations(struct inject_run *r, const struct workload *w, struc
 		      false, pool, e);
 }
 
-static int put_in(struct inject_run *r, const struct workload *w, struct err *e)
+/*
+ * Told to stop together with the application, the proxy gives its connections the time that the
+ * application has; by default that is longer than ours.
+ */
+static int wait_as_long(struct inject_run *r, const struct inject_pod *w, struct inject_settings *s,
+			struct object_pool *pool, struct err *e)
+{
+	struct span text = TEXT_AT(r, w->spec, "terminationGracePeriodSeconds");
+	uint32_t seconds;
+
+	if (inject_settings_get(s, "drain-timeout") ||
+	    parse_u32(text, GRACE_DEFAULT + 1, 86400, &seconds, NULL) < 0)
+		return 0;
+	return inject_settings_add(s, "drain-timeout", object_format(pool, "%us", seconds), e);
+}
+
+static int put_in(struct inject_run *r, const struct inject_pod *w, struct err *e)
 {
 	struct object_pool pool = OBJECT_POOL_INIT;
 	struct inject_options o = *r->options;
@@ -325,6 +310,8 @@ static int put_in(struct inject_run *r, const struct workload *w, struct err *e)
 		if (TEXT_AT(r, w->labels, inject_service_labels[i]).len)
 			label = inject_service_labels[i];
 	}
+	if (rc == 0 && !sidecar)
+		rc = wait_as_long(r, w, &o.settings, &pool, e);
 	if (rc == 0)
 		rc = inject_spec_build(&spec, &pool, &o, label, e);
 	if (rc == 0) {
@@ -338,9 +325,9 @@ static int put_in(struct inject_run *r, const struct workload *w, struct err *e)
 	if (rc == 0)
 		rc = add_annotations(r, w, &pool, &spec, e);
 	if (rc == 0) {
-		tell(r, w, "injected " INJECT_RULES " and " INJECT_PROXY "%s",
-		     sidecar ? ", a sidecar" : "");
-		warn(r, w, &o.settings);
+		inject_tell(r, w, "injected " INJECT_RULES " and " INJECT_PROXY "%s",
+			    sidecar ? ", a sidecar" : "");
+		inject_warn(r, w, &o.settings);
 	}
 	object_pool_fini(&pool);
 	return rc;
@@ -404,7 +391,7 @@ static int take_out_keys(struct inject_run *r, yaml_node_t *map, struct span our
 	return *all || !gone ? 0 : yaml_edit_remove(&r->edit, map, doomed, e);
 }
 
-static int take_out(struct inject_run *r, const struct workload *w, struct err *e)
+static int take_out(struct inject_run *r, const struct inject_pod *w, struct err *e)
 {
 	struct span done = annotation(r, w, INJECT_DONE);
 	bool all, ignored;
@@ -425,14 +412,15 @@ static int take_out(struct inject_run *r, const struct workload *w, struct err *
 	if (rc == 0 && all)
 		rc = take_out_keys(r, w->template, SPAN("", 0), "metadata", false, &ignored, e);
 	if (rc == 0)
-		tell(r, w, "taken out");
+		inject_tell(r, w, "taken out");
 	return rc;
 }
 
 int inject_workload(struct inject_run *r, yaml_node_t *object, struct err *e)
 {
 	struct span kind = TEXT_AT(r, object, "kind"), name;
-	struct workload w = { .kind = kind_of(TEXT_AT(r, object, "apiVersion"), kind) };
+	struct inject_pod w = { .kind = kind_of(TEXT_AT(r, object, "apiVersion"), kind),
+				.object = object };
 	const char *skip;
 	int rc;
 
@@ -448,7 +436,7 @@ int inject_workload(struct inject_run *r, yaml_node_t *object, struct err *e)
 		return err_wrap(e, "%s", w.title);
 	skip = reason_to_skip(r, &w);
 	if (skip) {
-		tell(r, &w, "left alone: %s", skip);
+		inject_tell(r, &w, "left alone: %s", skip);
 		r->exact &= !has_ours(r, w.init_containers) && !has_ours(r, w.containers);
 		return 1;
 	}

@@ -151,8 +151,12 @@ static unsigned look_at(int argc, char **argv, char **environment)
 		input |= strncmp(argv[i], "--netns", 7) == 0 ? PRIVS_ENTERS : 0;
 		input |= may_name(argv[i]) ? PRIVS_NAMES : 0;
 	}
+	/* An empty variable is none. */
 	for (char **v = environment; v && *v; v++)
-		input |= strncmp(*v, "SLUICE_", 7) == 0 && may_name(*v) ? PRIVS_NAMES : 0;
+		input |= strncmp(*v, "SLUICE_", 7) == 0 && (*v)[strlen(*v) - 1] != '=' &&
+					 may_name(*v)
+				 ? PRIVS_NAMES
+				 : 0;
 	return input;
 }
 

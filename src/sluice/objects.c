@@ -179,7 +179,7 @@ void object_print_yaml(const struct object *o, unsigned indent, FILE *to)
 		print_block(o->text, indent + 2, to);
 		return;
 	}
-	if (o->kind == OBJECT_TEXT || !o->first) {
+	if (o->kind == OBJECT_TEXT || !o->first || o->on_one_line) {
 		object_print_json(o, to);
 		return;
 	}
