@@ -215,6 +215,7 @@ static void obey(struct parent *p)
 static int forget_object(struct dl_phdr_info *object, size_t size, void *unused)
 {
 	uintptr_t page_size = (uintptr_t)sysconf(_SC_PAGESIZE);
+	char *headers = (char *)object->dlpi_phdr; /* within the object, as all its parts are */
 
 	(void)size;
 	(void)unused;
@@ -224,7 +225,8 @@ static int forget_object(struct dl_phdr_info *object, size_t size, void *unused)
 
 		/* #syscalls madvise */
 		if (part->p_type == PT_LOAD && !(part->p_flags & PF_W))
-			madvise((void *)(start - before), part->p_memsz + before, MADV_DONTNEED);
+			madvise(headers + (start - before - (uintptr_t)headers),
+				part->p_memsz + before, MADV_DONTNEED);
 	}
 	return 0;
 }
