@@ -223,10 +223,11 @@ static int forget_object(struct dl_phdr_info *object, size_t size, void *unused)
 		const ElfW(Phdr) *part = &object->dlpi_phdr[i];
 		uintptr_t start = object->dlpi_addr + part->p_vaddr, before = start % page_size;
 
+		ptrdiff_t offset = (ptrdiff_t)(start - before) - (intptr_t)headers;
+
 		/* #syscalls madvise */
 		if (part->p_type == PT_LOAD && !(part->p_flags & PF_W))
-			madvise(headers + (start - before - (uintptr_t)headers),
-				part->p_memsz + before, MADV_DONTNEED);
+			madvise(headers + offset, part->p_memsz + before, MADV_DONTNEED);
 	}
 	return 0;
 }
