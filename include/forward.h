@@ -63,8 +63,9 @@ struct forward {
 	size_t http2_counted;	     /* bytes of it in the thread's backlog */
 	struct forward_request request;
 	struct forward_body up, down;
-	struct forward_bytes in;  /* from the client, not taken yet */
-	struct forward_bytes out; /* from the server: the beginning of a head */
+	struct forward_bytes in;		   /* from the client, not taken yet */
+	struct forward_bytes out;		   /* from the server: the beginning of a head */
+	struct forward_progress in_head, out_head; /* how far the heads in these were read */
 	char host[FORWARD_HOST_MAX + 1];
 	union sockaddr_any original;
 	struct dial dial;

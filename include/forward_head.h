@@ -2,7 +2,12 @@
 /*
  * Heads of HTTP/1 messages as a forward proxy must read them. The observer (http1.h) only watches,
  * so it is tolerant; here what was read decides where bytes go, and a head that two parties could
- * read in two ways is refused (RFC 9112 sect. 11.1, 11.2). Pure functions on whole heads.
+ * read in two ways is refused (RFC 9112 sect. 11.1, 11.2). Pure.
+ *
+ * Theory of Operation: a head may come in any number of pieces, and is kept by the caller until it
+ * is whole. Each time, all that has come is given again, which may have moved; struct
+ * forward_progress remembers what the lines so far have said, so each is read once. What is found
+ * does not depend on the pieces, and is found as soon as it is there.
  */
 #ifndef SLUICE_FORWARD_HEAD_H
 #define SLUICE_FORWARD_HEAD_H
@@ -60,12 +65,38 @@ struct forward_response {
 	bool last; /* the server closes after this one */
 };
 
+/* What the fields of a head have said so far about its message. */
+struct forward_said {
+	uint64_t bytes;	   /* of a Content-Length */
+	const char *wrong; /* why it is refused */
+	bool length, coding, chunked, host, close, keep_alive;
+	bool protocol, upgrade; /* an Upgrade, and that it is for the next server */
+	bool for_proxies;	/* a field that is not for the server */
+};
+
 /*
- * Reads the request that @bytes begin with. FORWARD_BAD says in *@why, for people, what is wrong.
- * What is too long never comes to an end: the caller bounds it by FORWARD_HEAD_MAX.
+ * How far a head was read. All zero: not at all, which it is again once the head was READ or BAD.
+ * Offsets count from the head's first byte, empty lines before it included.
  */
-enum forward_reading forward_request_read(struct span bytes, struct forward_request *out,
-					  const char **why);
+struct forward_progress {
+	size_t line;	/* where the line begins that is not there as a whole */
+	size_t scanned; /* so far it has no end */
+	size_t first, first_len;
+	size_t host, host_len; /* the Host field's value */
+	struct forward_said said;
+	uint16_t status; /* of a response */
+	uint8_t before;	 /* enum http1_field: what a folded line would continue */
+	bool begun;	 /* the first line was read */
+	bool old;	 /* HTTP/1.0 */
+};
+
+/*
+ * Reads the request that @bytes begin with: on from *@p, with at least the bytes that *@p was made
+ * of. FORWARD_BAD says in *@why, for people, what is wrong. What is too long never comes to an end:
+ * the caller bounds it by FORWARD_HEAD_MAX.
+ */
+enum forward_reading forward_request_read(struct forward_progress *p, struct span bytes,
+					  struct forward_request *out, const char **why);
 
 /*
  * The same request for the server that @r names: an absolute target becomes a path, and its
@@ -78,13 +109,14 @@ size_t forward_request_write(const struct forward_request *r, struct span bytes,
 
 /*
  * Whether a connection that begins with @bytes speaks something else than HTTP/1: its first line,
- * or what is there of it, is no request line.
+ * or what is there of it, is no request line. @p is what forward_request_read() made of @bytes.
  */
-bool forward_head_is_foreign(struct span bytes);
+bool forward_head_is_foreign(const struct forward_progress *p, struct span bytes);
 
-/* Reads the response that @bytes begin with, to a request with or without the method HEAD. */
-enum forward_reading forward_response_read(struct span bytes, bool to_head,
-					   struct forward_response *out);
+/* The same as forward_request_read() of a response, to a request with or without the method HEAD.
+ */
+enum forward_reading forward_response_read(struct forward_progress *p, struct span bytes,
+					   bool to_head, struct forward_response *out);
 
 /*
  * Splits "host", "host:port", "[v6]" or "[v6]:port" (RFC 3986 sect. 3.2.2); @port_default is for

@@ -121,6 +121,7 @@ void forward_drop_server(struct forward *x, enum outcome outcome)
 	*server =
 		(struct leg){ .source = { .fd = -1, .ready = forward_ready }, .side = FLOW_SERVER };
 	forward_forget(x, &x->out, x->out.len);
+	x->out_head = (struct forward_progress){ .line = 0 };
 	flow_unobserve(f, outcome);
 }
 
@@ -329,11 +330,12 @@ static bool take_request(struct forward *x)
 			begin_frames(x);
 		return false;
 	}
-	if (x->fresh && x->redirected && forward_head_is_foreign(in)) {
+	reading = forward_request_read(&x->in_head, in, &x->request, &why);
+	if (x->fresh && x->redirected && reading != FORWARD_READ &&
+	    forward_head_is_foreign(&x->in_head, in)) {
 		pass_through(x);
 		return false;
 	}
-	reading = forward_request_read(in, &x->request, &why);
 	if (reading == FORWARD_MORE && in.len < FORWARD_HEAD_MAX)
 		return false;
 	x->fresh = false;

@@ -90,24 +90,49 @@ bool forward_authority(struct span authority, uint16_t port_default, struct span
 	return port_default != 0;
 }
 
-/*
- * Takes a line off @rest: *@line is it without its end. CR LF ends it; LF alone only where @lenient
- * (RFC 9112 sect. 2.2). False: @rest holds no whole line, or *@bad, one that ends wrongly.
- */
-static bool next_line(struct span *rest, bool lenient, struct span *line, bool *bad)
+static const char *line_end(struct span s)
 {
-	const char *end = rest->len ? memchr(rest->ptr, '\n', rest->len) : NULL;
-	size_t len;
+	return s.len ? memchr(s.ptr, '\n', s.len) : NULL;
+}
+
+/*
+ * The line up to the LF at @end without its end. CR LF ends it; LF alone only where @lenient
+ * (RFC 9112 sect. 2.2). False: it ends wrongly.
+ */
+static bool cut_line(const char *begin, const char *end, bool lenient, struct span *line)
+{
+	*line = SPAN(begin, (size_t)(end - begin));
+	if (line->len && end[-1] == '\r') {
+		line->len--;
+		return true;
+	}
+	return lenient;
+}
+
+/* Takes a line off @rest. False: it holds no whole line, or one that ends wrongly. */
+static bool next_line(struct span *rest, bool lenient, struct span *line)
+{
+	const char *begin = rest->ptr, *end = line_end(*rest);
 
 	if (!end)
 		return false;
-	len = (size_t)(end - rest->ptr);
-	*line = SPAN(rest->ptr, len);
-	*rest = SPAN(end + 1, rest->len - len - 1);
-	if (len && end[-1] == '\r')
-		line->len--;
-	else if (!lenient)
-		*bad = true;
+	*rest = SPAN(end + 1, rest->len - (size_t)(end - begin) - 1);
+	return cut_line(begin, end, lenient, line);
+}
+
+/* The same of the head @bytes, from where @p was left; *@bad: it ends wrongly. */
+static bool read_line(struct forward_progress *p, struct span bytes, bool lenient,
+		      struct span *line, bool *bad)
+{
+	const char *begin = bytes.ptr + p->line;
+	const char *end = line_end(SPAN(bytes.ptr + p->scanned, bytes.len - p->scanned));
+
+	if (!end) {
+		p->scanned = bytes.len;
+		return false;
+	}
+	p->line = p->scanned = (size_t)(end + 1 - bytes.ptr);
+	*bad = !cut_line(begin, end, lenient, line);
 	return !*bad;
 }
 
@@ -139,15 +164,7 @@ static struct span name_of(struct span line)
 	return SPAN(line.ptr, colon ? (size_t)(colon - line.ptr) : 0);
 }
 
-/* What the fields of a head say about its message. */
-struct said {
-	bool length, coding, chunked, host, close, keep_alive;
-	bool protocol, upgrade; /* an Upgrade, and that it is for the next server */
-	uint64_t bytes;
-	const char *wrong;
-};
-
-static void say_length(struct said *s, struct span value)
+static void say_length(struct forward_said *s, struct span value)
 {
 	/* A list of equal lengths would be one (RFC 9110 sect. 8.6): not everybody reads it so. */
 	if (s->length || (value.len && memchr(value.ptr, ',', value.len)) ||
@@ -156,7 +173,7 @@ static void say_length(struct said *s, struct span value)
 	s->length = true;
 }
 
-static void say_connection(struct said *s, struct span line)
+static void say_connection(struct forward_said *s, struct span line)
 {
 	struct span name = name_of(line);
 	struct span value = SPAN(line.ptr + name.len, line.len - name.len);
@@ -177,14 +194,19 @@ static struct http1_line whole_line(struct span line)
 	return (struct http1_line){ .text = line, .tail = SPAN(line.ptr + line.len - tail, tail) };
 }
 
-bool forward_head_is_foreign(struct span bytes)
+bool forward_head_is_foreign(const struct forward_progress *p, struct span bytes)
 {
 	struct http1_request_line parsed;
 	struct http1_line whole;
 	struct span line;
-	bool bad = false;
 
-	while (next_line(&bytes, true, &line, &bad)) {
+	if (p->begun)
+		return false;
+	/* Lines before were empty. One that has no end yet is told by its method. */
+	bytes = SPAN(bytes.ptr + p->line, bytes.len - p->line);
+	if (p->scanned > p->line)
+		bytes.len = MIN(bytes.len, HTTP1_METHOD_MAX + 1);
+	while (next_line(&bytes, true, &line)) {
 		whole = whole_line(line);
 		if (line.len)
 			return !http1_parse_request_line(&whole, &parsed);
@@ -193,7 +215,7 @@ bool forward_head_is_foreign(struct span bytes)
 }
 
 /* RFC 9112 sect. 3: one blank between the parts, and nothing else that a line could be. */
-static const char *read_request_line(struct span line, struct forward_request *r, bool *old)
+static const char *read_method_line(struct span line, struct forward_request *r, bool *old)
 {
 	const struct http1_line whole = whole_line(line);
 	struct http1_request_line parsed;
@@ -240,8 +262,17 @@ static const char *read_target(struct forward_request *r)
 	return NULL;
 }
 
-static const char *read_request_field(struct span line, struct forward_request *r, struct said *s)
+static const char *read_request_line(struct span line, struct forward_request *r, bool *old)
 {
+	const char *why = read_method_line(line, r, old);
+
+	return why ? why : read_target(r);
+}
+
+static const char *read_request_field(struct forward_progress *p, struct span bytes,
+				      struct span line)
+{
+	struct forward_said *s = &p->said;
 	struct span name = name_of(line), value;
 
 	if (line.ptr[0] == ' ' || line.ptr[0] == '\t')
@@ -263,18 +294,19 @@ static const char *read_request_field(struct span line, struct forward_request *
 		if (s->host)
 			s->wrong = "Host is given twice";
 		s->host = true;
-		r->expected = value;
+		p->host = (size_t)(value.ptr - bytes.ptr);
+		p->host_len = value.len;
 		break;
 	default:
 		say_connection(s, line);
-		r->changes |= is_for_proxies(name);
+		s->for_proxies |= is_for_proxies(name);
 		break;
 	}
 	return s->wrong;
 }
 
 /* The request is read: what its parts say together. */
-static const char *judge_request(struct forward_request *r, const struct said *s, bool old)
+static const char *judge_request(struct forward_request *r, const struct forward_said *s, bool old)
 {
 	struct span host = { NULL, 0 };
 	uint16_t port = 0;
@@ -295,6 +327,7 @@ static const char *judge_request(struct forward_request *r, const struct said *s
 	if (r->connect && (s->coding || s->bytes))
 		return "CONNECT with content";
 	r->host_field = s->host;
+	r->changes |= s->for_proxies;
 	r->framing = s->chunked ? FORWARD_CHUNKED : s->bytes ? FORWARD_LENGTH : FORWARD_NONE;
 	r->body = s->bytes;
 	r->last = s->close || (old && !s->keep_alive);
@@ -303,36 +336,51 @@ static const char *judge_request(struct forward_request *r, const struct said *s
 	return NULL;
 }
 
-enum forward_reading forward_request_read(struct span bytes, struct forward_request *out,
-					  const char **why)
+/* The head is whole: *@r is what it says. Its first line may have been read elsewhere. */
+static const char *finish_request(const struct forward_progress *p, struct span bytes,
+				  struct forward_request *r)
+{
+	const char *why = NULL;
+	bool old;
+
+	if (!r->method.len)
+		why = read_request_line(SPAN(bytes.ptr + p->first, p->first_len), r, &old);
+	r->skipped = p->first;
+	r->length = p->line;
+	r->expected = SPAN(bytes.ptr + p->host, p->host_len);
+	return why ? why : judge_request(r, &p->said, p->old);
+}
+
+enum forward_reading forward_request_read(struct forward_progress *p, struct span bytes,
+					  struct forward_request *out, const char **why)
 {
 	struct forward_request r = { .skipped = 0 };
-	struct said said = { .wrong = NULL };
-	struct span rest = bytes, line;
-	bool first = true, old = false, bad = false;
+	bool whole = false, bad = false;
+	struct span line;
 
 	*why = NULL;
-	while (!*why && next_line(&rest, false, &line, &bad)) {
-		if (first && !line.len) {
-			r.skipped += 2;
-		} else if (first) {
-			first = false;
-			*why = read_request_line(line, &r, &old);
-			*why = *why ? *why : read_target(&r);
+	while (!*why && !whole && read_line(p, bytes, false, &line, &bad)) {
+		if (line.len && p->begun) {
+			*why = read_request_field(p, bytes, line);
 		} else if (line.len) {
-			*why = read_request_field(line, &r, &said);
-		} else {
-			r.length = bytes.len - rest.len;
-			*why = judge_request(&r, &said, old);
-			if (*why)
-				return FORWARD_BAD;
-			*out = r;
-			return FORWARD_READ;
+			p->begun = true;
+			p->first = (size_t)(line.ptr - bytes.ptr);
+			p->first_len = line.len;
+			*why = read_request_line(line, &r, &p->old);
+		} else if (p->begun) {
+			whole = true;
+			*why = finish_request(p, bytes, &r);
 		}
 	}
 	if (bad)
 		*why = "a line that does not end with CR LF";
-	return *why ? FORWARD_BAD : FORWARD_MORE;
+	if (!*why && !whole)
+		return FORWARD_MORE;
+	*p = (struct forward_progress){ .line = 0 };
+	if (*why)
+		return FORWARD_BAD;
+	*out = r;
+	return FORWARD_READ;
 }
 
 static char *put(char *out, struct span s)
@@ -369,16 +417,15 @@ static char *put_host(char *out, const struct forward_request *r)
 size_t forward_request_write(const struct forward_request *r, struct span bytes, char *out)
 {
 	struct span rest = SPAN(bytes.ptr, r->length), line, value;
-	bool bad = false;
 	char *at = out;
 
-	while (next_line(&rest, false, &line, &bad) && !line.len)
+	while (next_line(&rest, false, &line) && !line.len)
 		;
 	at = put_request_line(at, r);
 	/* RFC 9110 sect. 7.2: Host comes first where it is new. */
 	if (r->authority.len && !r->host_field)
 		at = put_host(at, r);
-	while (next_line(&rest, false, &line, &bad) && line.len) {
+	while (next_line(&rest, false, &line) && line.len) {
 		if (is_for_proxies(name_of(line)))
 			continue;
 		if (r->authority.len && http1_parse_field(line, &value) == HTTP1_FIELD_HOST &&
@@ -391,8 +438,9 @@ size_t forward_request_write(const struct forward_request *r, struct span bytes,
 	return (size_t)(at - out);
 }
 
-static bool read_response_field(struct span line, struct said *s, enum http1_field *before)
+static bool read_response_field(struct forward_progress *p, struct span line)
 {
+	struct forward_said *s = &p->said;
 	struct span value = { NULL, 0 };
 	enum http1_field field = http1_parse_field(line, &value);
 
@@ -407,19 +455,20 @@ static bool read_response_field(struct span line, struct said *s, enum http1_fie
 		s->chunked = http1_last_coding_is_chunked(value);
 		break;
 	case HTTP1_FIELD_FOLD:
-		if (*before == HTTP1_FIELD_LENGTH || *before == HTTP1_FIELD_CODING)
+		if (p->before == HTTP1_FIELD_LENGTH || p->before == HTTP1_FIELD_CODING)
 			s->wrong = "";
 		return !s->wrong;
 	default:
 		say_connection(s, line);
 		break;
 	}
-	*before = field;
+	p->before = (uint8_t)field;
 	return !s->wrong;
 }
 
 /* RFC 9112 sect. 6.3. */
-static bool judge_response(struct forward_response *r, const struct said *s, bool to_head, bool old)
+static bool judge_response(struct forward_response *r, const struct forward_said *s, bool to_head,
+			   bool old)
 {
 	bool none = to_head || r->status < 200 || r->status == 204 || r->status == 304;
 
@@ -436,31 +485,37 @@ static bool judge_response(struct forward_response *r, const struct said *s, boo
 	return true;
 }
 
-enum forward_reading forward_response_read(struct span bytes, bool to_head,
-					   struct forward_response *out)
+/* One line of a response; *@whole: it was the last. False: it is none. */
+static bool read_response_line(struct forward_progress *p, struct span line, bool *whole)
+{
+	if (p->begun) {
+		*whole = !line.len;
+		return *whole || read_response_field(p, line);
+	}
+	p->begun = true;
+	if (!http1_parse_status_line(line, &p->status))
+		return false;
+	p->old = line.ptr[7] == '0';
+	return true;
+}
+
+enum forward_reading forward_response_read(struct forward_progress *p, struct span bytes,
+					   bool to_head, struct forward_response *out)
 {
 	struct forward_response r = { .length = 0 };
-	struct said said = { .wrong = NULL };
-	enum http1_field before = HTTP1_FIELD_OTHER;
-	struct span rest = bytes, line;
-	bool old, bad = false;
+	bool whole = false, good = true, bad = false;
+	struct span line;
 
-	if (!next_line(&rest, true, &line, &bad))
+	while (good && !whole && read_line(p, bytes, true, &line, &bad))
+		good = read_response_line(p, line, &whole);
+	if (good && !whole)
 		return FORWARD_MORE;
-	if (!http1_parse_status_line(line, &r.status))
+	r.length = p->line;
+	r.status = p->status;
+	good = good && judge_response(&r, &p->said, to_head, p->old);
+	*p = (struct forward_progress){ .line = 0 };
+	if (!good)
 		return FORWARD_BAD;
-	old = line.ptr[7] == '0';
-	while (next_line(&rest, true, &line, &bad)) {
-		if (line.len) {
-			if (!read_response_field(line, &said, &before))
-				return FORWARD_BAD;
-			continue;
-		}
-		r.length = bytes.len - rest.len;
-		if (!judge_response(&r, &said, to_head, old))
-			return FORWARD_BAD;
-		*out = r;
-		return FORWARD_READ;
-	}
-	return FORWARD_MORE;
+	*out = r;
+	return FORWARD_READ;
 }

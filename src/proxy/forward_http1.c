@@ -182,7 +182,7 @@ static bool read_response(struct forward *x, struct span bytes, size_t *used)
 			x->response_whole = forward_body_done(&x->down);
 			continue;
 		}
-		switch (forward_response_read(rest, x->request.head, &r)) {
+		switch (forward_response_read(&x->out_head, rest, x->request.head, &r)) {
 		case FORWARD_READ:
 			break;
 		case FORWARD_MORE:

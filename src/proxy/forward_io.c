@@ -14,13 +14,15 @@ bool forward_keep(struct forward *x, struct forward_bytes *b, struct span bytes)
 	if (!bytes.len)
 		return true;
 	if (size > b->size) {
-		char *data = realloc(b->data, size);
+		/* What comes in small pieces is not copied for each of them. */
+		size_t grown = MAX(size, b->size + b->size / 2);
+		char *data = realloc(b->data, grown);
 
 		if (!data)
 			return false;
-		thread_backlog(x->flow.thread, (int64_t)(size - b->size));
+		thread_backlog(x->flow.thread, (int64_t)(grown - b->size));
 		b->data = data;
-		b->size = size;
+		b->size = grown;
 	}
 	memcpy(b->data + b->len, bytes.ptr, bytes.len);
 	b->len += bytes.len;

@@ -3,7 +3,8 @@
  * What the forward proxy takes for requests: whatever it lets through, the server is to see as it
  * does. So of all that it takes it is asked that the observer, which reads as tolerant servers do,
  * finds as many requests, with the same hosts and as much content; that what is written reads as
- * the same request again; and that content ends in the same place however it is cut.
+ * the same request again; and that heads are the same, and content ends in the same place, however
+ * they are cut.
  */
 #include "../unit/http1_events.h"
 
@@ -54,6 +55,64 @@ static void compare(const struct forward_request *r, struct span message)
 	events_fini(&v);
 }
 
+static enum forward_reading read_request(struct span bytes, struct forward_request *r,
+					 const char **why)
+{
+	struct forward_progress p = { .line = 0 };
+
+	return forward_request_read(&p, bytes, r, why);
+}
+
+/* In pieces, each time in another place: the same. */
+static void request_in_pieces(struct span bytes, enum forward_reading whole,
+			      const struct forward_request *r)
+{
+	const size_t piece = 1 + bytes.len / 64;
+	enum forward_reading reading = FORWARD_MORE;
+	struct forward_progress p = { .line = 0 };
+	struct forward_request cut;
+	struct span copy = { NULL, 0 };
+	const char *why;
+
+	for (size_t len = 0; len < bytes.len && reading == FORWARD_MORE;) {
+		len = MIN(len + piece, bytes.len);
+		free((char *)copy.ptr);
+		copy = SPAN(malloc(len), len);
+		if (!copy.ptr)
+			return;
+		memcpy((char *)copy.ptr, bytes.ptr, len);
+		reading = forward_request_read(&p, copy, &cut, &why);
+	}
+	require(reading == whole);
+	if (reading == FORWARD_READ) {
+		require(cut.length == r->length);
+		require(cut.skipped == r->skipped && span_eq(cut.host, r->host));
+		require(span_eq(cut.target, r->target) && span_eq(cut.path, r->path));
+		require(span_eq(cut.expected, r->expected) && cut.port == r->port);
+		require(cut.framing == r->framing && cut.body == r->body && cut.last == r->last);
+		require(cut.changes == r->changes && cut.upgrade == r->upgrade);
+	}
+	free((char *)copy.ptr);
+}
+
+static void try_response(struct span bytes, bool to_head)
+{
+	struct forward_progress p = { .line = 0 };
+	struct forward_response r, cut;
+	enum forward_reading whole = forward_response_read(&p, bytes, to_head, &r);
+	enum forward_reading reading = FORWARD_MORE;
+
+	p = (struct forward_progress){ .line = 0 };
+	for (size_t len = 1; len <= bytes.len && reading == FORWARD_MORE; len++)
+		reading = forward_response_read(&p, SPAN(bytes.ptr, len), to_head, &cut);
+	require(reading == whole);
+	if (reading != FORWARD_READ)
+		return;
+	require(r.length <= bytes.len && r.status >= 100);
+	require(cut.length == r.length && cut.status == r.status && cut.last == r.last);
+	require(cut.framing == r.framing && cut.body == r.body);
+}
+
 /* What is written is a request for the same server, with the same framing and no changes left. */
 static void write_again(const struct forward_request *r, struct span bytes)
 {
@@ -65,7 +124,7 @@ static void write_again(const struct forward_request *r, struct span bytes)
 	if (!out)
 		return;
 	require(len <= FORWARD_WRITE_MAX(r));
-	require(forward_request_read(SPAN(out, len), &again, &why) == FORWARD_READ);
+	require(read_request(SPAN(out, len), &again, &why) == FORWARD_READ);
 	require(again.length == len && !again.changes && again.skipped == 0);
 	require(span_eq_nocase(again.host, r->host) && again.port == r->port);
 	require(again.framing == r->framing && again.body == r->body && again.last == r->last);
@@ -76,11 +135,14 @@ static void try_request(struct span bytes)
 {
 	struct forward_body whole, cut;
 	struct forward_request r;
+	enum forward_reading reading;
 	struct span rest;
 	const char *why;
 	size_t len;
 
-	if (forward_request_read(bytes, &r, &why) != FORWARD_READ)
+	reading = read_request(bytes, &r, &why);
+	request_in_pieces(bytes, reading, &r);
+	if (reading != FORWARD_READ)
 		return;
 	write_again(&r, bytes);
 	rest = SPAN(bytes.ptr + r.length, bytes.len - r.length);
@@ -94,12 +156,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct span bytes = SPAN((const char *)data, size);
-	struct forward_response response;
+	const struct forward_progress none = { .line = 0 };
 
+	if (!size)
+		return 0;
 	try_request(bytes);
-	forward_head_is_foreign(bytes);
-	if (size && forward_response_read(SPAN(bytes.ptr + 1, size - 1), data[0] & 1, &response) ==
-			    FORWARD_READ)
-		require(response.length < size && response.status >= 100);
+	forward_head_is_foreign(&none, bytes);
+	try_response(SPAN(bytes.ptr + 1, size - 1), data[0] & 1);
 	return 0;
 }
