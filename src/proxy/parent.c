@@ -10,6 +10,7 @@
  */
 #include "parent.h"
 
+#include "crashes.h"
 #include "log.h"
 #include "loop.h"
 #include "pod.h"
@@ -29,14 +30,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define CHECK_MS	 250
-#define HUNG_MS		 5000 /* without a pulse: the worker is killed */
-#define CRASH_WINDOW_NS	 60000000000ull
-#define CRASHES_TO_BLIND 3  /* so many within the window: flows are not observed for a while */
-#define CRASHES_TO_REST	 10 /* so many: new connections go past us, until the window is over */
-#define BLIND_NS	 600000000000ull /* the first time; twice as long each further time */
-#define BLIND_MAX_NS	 86400000000000ull
-#define STILLBORN_MAX	 5 /* workers in a row that never had a pulse: give up */
+#define CHECK_MS      250
+#define HUNG_MS	      5000 /* without a pulse: the worker is killed */
+#define STILLBORN_MAX 5	   /* workers in a row that never had a pulse: give up */
 
 struct parent {
 	const struct proxy_config *config;
@@ -46,11 +42,8 @@ struct parent {
 	int log_fd; /* of the access log; -1: none */
 	pid_t worker;
 	bool stopping;
-	int order;			   /* enum vitals_order, as far as it was obeyed */
-	uint64_t crashes[CRASHES_TO_REST]; /* when the last ones were, ns */
-	unsigned crash_count;
-	uint64_t see_again; /* ns, when observing is tried again */
-	uint64_t blind_for; /* ns, the last time */
+	int order; /* enum vitals_order, as far as it was obeyed */
+	struct crashes crashes;
 	unsigned stillborn;
 	uint64_t pulse; /* as last seen */
 	unsigned still_ms;
@@ -90,49 +83,38 @@ static int spawn(struct parent *p, struct err *e)
 	return 0;
 }
 
-/* Whether the last @count crashes lie within the window that ends at @now. */
-static bool crashed(const struct parent *p, unsigned count, uint64_t now)
+/* The worker does as crashes have led to. */
+static void tell_worker(struct parent *p)
 {
-	return p->crash_count >= count &&
-	       now - p->crashes[(p->crash_count - count) % CRASHES_TO_REST] < CRASH_WINDOW_NS;
+	atomic_store(&p->vitals->observers_off, p->crashes.blind);
+	atomic_store(&p->vitals->rest, p->crashes.rest);
 }
 
-/*
- * Remembers a crash. Three in a minute may be an observer's fault: flows are not observed for a
- * while. Where they go on all the same, each resets what is open, and the applications are better
- * off without us.
- */
 static void count_crash(struct parent *p)
 {
-	uint64_t now = loop_clock();
+	const struct crashes before = p->crashes;
 
-	p->crashes[p->crash_count % CRASHES_TO_REST] = now;
-	p->crash_count++;
+	crashes_add(&p->crashes, loop_clock());
 	atomic_fetch_add(&p->vitals->restarts, 1);
-	if (crashed(p, CRASHES_TO_BLIND, now) && !atomic_load(&p->vitals->observers_off)) {
-		p->blind_for = p->blind_for ? MIN(2 * p->blind_for, BLIND_MAX_NS) : BLIND_NS;
-		p->see_again = now + p->blind_for;
-		atomic_store(&p->vitals->observers_off, true);
+	tell_worker(p);
+	if (p->crashes.blind && !before.blind)
 		log_warn("%d crashes in a minute: observing nothing for %llu minutes",
-			 CRASHES_TO_BLIND, (unsigned long long)(p->blind_for / 60000000000ull));
-	}
-	if (crashed(p, CRASHES_TO_REST, now) && !atomic_exchange(&p->vitals->rest, true))
+			 CRASHES_TO_BLIND,
+			 (unsigned long long)(p->crashes.blind_for / 60000000000ull));
+	if (p->crashes.rest && !before.rest)
 		log_warn("%d crashes in a minute: new connections go past this proxy until a "
 			 "minute has passed without one",
 			 CRASHES_TO_REST);
 }
 
-/* What crashes led to ends some time after the last. */
 static void forgive(struct parent *p)
 {
-	uint64_t now = loop_clock();
+	bool blind = p->crashes.blind;
 
-	if (atomic_load(&p->vitals->observers_off) && now >= p->see_again) {
-		atomic_store(&p->vitals->observers_off, false);
+	crashes_forgive(&p->crashes, loop_clock());
+	tell_worker(p);
+	if (blind && !p->crashes.blind)
 		log_info("observing again");
-	}
-	if (atomic_load(&p->vitals->rest) && !crashed(p, 1, now))
-		atomic_store(&p->vitals->rest, false);
 }
 
 /* The worker is gone. 1: stopped as told, 0: a new one runs, negative: give up. */
