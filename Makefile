@@ -44,8 +44,8 @@ sluice := backend backend_iptc backend_nft command_explain command_inject comman
 	privs_calls readback rtnl ruleset sock_destroy stage status status_print tproxy_route \
 	turn user_map verify_net verify_pick verify_run watch xt_lock xtable yaml_edit
 proxy := crashes dns_message names resolver resolver_cache resolver_channel \
-	dial forward forward_answer forward_body forward_frames forward_head forward_http1 \
-	forward_http2 forward_io forward_rules local_addr \
+	dial forward forward_answer forward_body forward_clock forward_events forward_frames forward_head forward_http1 \
+	forward_http2 forward_io forward_request forward_rules local_addr \
 	access_log access_log_text admin admin_config \
 	admin_endpoints admin_flows admin_http admin_metrics admin_request \
 	envoy_stats envoy_stats_text \

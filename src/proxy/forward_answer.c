@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What the forward proxy itself says: see forward.h. */
-#include "forward.h"
+#include "forward_internal.h"
 
 #include "thread.h"
 

@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* A forward proxy's client that speaks HTTP/2: what forward_http2.h makes of it, and the sockets.
  */
-#include "forward.h"
+#include "forward_internal.h"
 
 #include "forward_http2.h"
 #include "thread.h"
 
 #include <errno.h>
 #include <sys/socket.h>
-
-/* Reads before another source gets its turn. */
-#define READS_PER_TURN 4
 
 static struct span bytes_of(const struct forward_output *o)
 {
@@ -117,60 +114,58 @@ void forward_frames_connected(struct forward *x)
 	send_out(x);
 }
 
-void forward_frames_client(struct forward *x)
+static bool take_from_client(struct forward *x, struct span bytes)
 {
 	struct flow *f = &x->flow;
-	struct leg *client = &f->legs[FLOW_CLIENT];
 
-	for (unsigned turn = 0; turn < READS_PER_TURN && f->state == FLOW_FORWARD &&
-				x->state == FORWARD_FRAMES && !f->legs[FLOW_SERVER].backlog;
-	     turn++) {
-		ssize_t n =
-			recv(client->source.fd, f->thread->buffer, thread_read_max(f->thread), 0);
+	forward_frames_take(x, bytes);
+	return f->state == FLOW_FORWARD && x->state == FORWARD_FRAMES &&
+	       !f->legs[FLOW_SERVER].backlog;
+}
 
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return;
-		if (n < 0) {
-			flow_reset(f, OUTCOME_RESET_BY_CLIENT);
-			return;
-		}
-		if (n == 0) {
-			client->eof = true;
-			observer_end(&f->observer, WAY_TO_SERVER, OBSERVER_FIN, f->thread->now);
-			return;
-		}
-		forward_frames_take(x, SPAN(f->thread->buffer, (size_t)n));
+static void client_ended(struct forward *x, int error)
+{
+	struct flow *f = &x->flow;
+
+	if (error) {
+		flow_reset(f, OUTCOME_RESET_BY_CLIENT);
+		return;
 	}
+	f->legs[FLOW_CLIENT].eof = true;
+	observer_end(&f->observer, WAY_TO_SERVER, OBSERVER_FIN, f->thread->now);
+}
+
+void forward_frames_client(struct forward *x)
+{
+	forward_read(x, FLOW_CLIENT, take_from_client, client_ended);
+}
+
+static bool take_from_server(struct forward *x, struct span bytes)
+{
+	struct flow *f = &x->flow;
+
+	if (forward_http2_server(x->http2, bytes) == FORWARD_HTTP2_NOMEM) {
+		flow_reset(f, OUTCOME_LIMIT);
+		return false;
+	}
+	return send_out(x) && !f->legs[FLOW_CLIENT].backlog;
+}
+
+static void server_ended(struct forward *x, int error)
+{
+	struct flow *f = &x->flow;
+
+	if (error) {
+		flow_reset(f, error == ETIMEDOUT ? OUTCOME_TIMEOUT : OUTCOME_RESET_BY_SERVER);
+		return;
+	}
+	observer_end(&f->observer, WAY_TO_CLIENT, OBSERVER_FIN, f->thread->now);
+	leave(x);
 }
 
 void forward_frames_server(struct forward *x)
 {
-	struct flow *f = &x->flow;
-
-	for (unsigned turn = 0; turn < READS_PER_TURN && !f->legs[FLOW_CLIENT].backlog; turn++) {
-		ssize_t n = recv(f->legs[FLOW_SERVER].source.fd, f->thread->buffer,
-				 thread_read_max(f->thread), 0);
-
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return;
-		if (n < 0) {
-			flow_reset(f,
-				   errno == ETIMEDOUT ? OUTCOME_TIMEOUT : OUTCOME_RESET_BY_SERVER);
-			return;
-		}
-		if (n == 0) {
-			observer_end(&f->observer, WAY_TO_CLIENT, OBSERVER_FIN, f->thread->now);
-			leave(x);
-			return;
-		}
-		if (forward_http2_server(x->http2, SPAN(f->thread->buffer, (size_t)n)) ==
-		    FORWARD_HTTP2_NOMEM) {
-			flow_reset(f, OUTCOME_LIMIT);
-			return;
-		}
-		if (!send_out(x))
-			return;
-	}
+	forward_read(x, FLOW_SERVER, take_from_server, server_ended);
 }
 
 void forward_frames_end(struct forward *x)

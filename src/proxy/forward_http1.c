@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* One request of HTTP/1 to one server, and its answer: the exchange of forward.h. */
-#include "forward.h"
+#include "forward_internal.h"
 
 #include "thread.h"
 
 #include <errno.h>
 #include <sys/socket.h>
-
-/* Reads before another source gets its turn. */
-#define READS_PER_TURN 4
 
 /*
  * The server takes no more of the request. What it has said may be an answer all the same, and is
@@ -116,38 +113,32 @@ void forward_exchange_fin(struct forward *x)
 		flow_reset(&x->flow, OUTCOME_RESET_BY_CLIENT);
 }
 
-void forward_exchange_client(struct forward *x)
+static bool take_from_client(struct forward *x, struct span bytes)
 {
 	struct flow *f = &x->flow;
-	struct leg *client = &f->legs[FLOW_CLIENT];
+	size_t used = upload(x, bytes);
 
-	for (unsigned turn = 0; turn < READS_PER_TURN; turn++) {
-		ssize_t n =
-			recv(client->source.fd, f->thread->buffer, thread_read_max(f->thread), 0);
-		size_t used;
-
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return;
-		if (n < 0) {
-			flow_reset(f, OUTCOME_RESET_BY_CLIENT);
-			return;
-		}
-		if (n == 0) {
-			/* A request that was cut short: the server may say something of it. */
-			pass_fin(x);
-			return;
-		}
-		used = upload(x, SPAN(f->thread->buffer, (size_t)n));
-		if (f->state != FLOW_FORWARD || x->state != FORWARD_EXCHANGE)
-			return;
-		if (used < (size_t)n &&
-		    !forward_keep(x, &x->in, SPAN(f->thread->buffer + used, (size_t)n - used))) {
-			flow_reset(f, OUTCOME_LIMIT);
-			return;
-		}
-		if (x->request_whole || f->legs[FLOW_SERVER].backlog)
-			return;
+	if (f->state != FLOW_FORWARD || x->state != FORWARD_EXCHANGE)
+		return false;
+	if (!forward_keep(x, &x->in, SPAN(bytes.ptr + used, bytes.len - used))) {
+		flow_reset(f, OUTCOME_LIMIT);
+		return false;
 	}
+	return !x->request_whole && !f->legs[FLOW_SERVER].backlog;
+}
+
+/* In order: a request that was cut short. The server may say something of it. */
+static void client_ended(struct forward *x, int error)
+{
+	if (error)
+		flow_reset(&x->flow, OUTCOME_RESET_BY_CLIENT);
+	else
+		pass_fin(x);
+}
+
+void forward_exchange_client(struct forward *x)
+{
+	forward_read(x, FLOW_CLIENT, take_from_client, client_ended);
 }
 
 /*
@@ -234,7 +225,6 @@ static void download(struct forward *x, struct span bytes, bool kept)
 		flow_reset(f, OUTCOME_LIMIT);
 }
 
-/* The server has ended, in order or with @error. */
 static void server_ended(struct forward *x, int error)
 {
 	struct flow *f = &x->flow;
@@ -264,38 +254,24 @@ void forward_exchange_end(struct forward *x)
 	}
 }
 
-void forward_exchange_server(struct forward *x)
+static bool take_from_server(struct forward *x, struct span bytes)
 {
 	struct flow *f = &x->flow;
+	bool kept = x->out.len > 0;
 
-	for (unsigned turn = 0; turn < READS_PER_TURN; turn++) {
-		ssize_t n;
-
-		if (x->response_whole) {
-			/* It is done, or goes; the rest of the request is of no use to it. */
-			x->last = true;
-			return;
-		}
-		n = recv(f->legs[FLOW_SERVER].source.fd, f->thread->buffer,
-			 thread_read_max(f->thread), 0);
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return;
-		if (n <= 0) {
-			server_ended(x, n < 0 ? errno : 0);
-			return;
-		}
-		if (x->out.len) {
-			if (!forward_keep(x, &x->out, SPAN(f->thread->buffer, (size_t)n))) {
-				flow_reset(f, OUTCOME_LIMIT);
-				return;
-			}
-			download(x, SPAN(x->out.data, x->out.len), true);
-		} else {
-			download(x, SPAN(f->thread->buffer, (size_t)n), false);
-		}
-		if (f->state != FLOW_FORWARD || x->state != FORWARD_EXCHANGE)
-			return;
-		if (f->legs[FLOW_CLIENT].backlog || x->response_whole)
-			return;
+	if (kept && !forward_keep(x, &x->out, bytes)) {
+		flow_reset(f, OUTCOME_LIMIT);
+		return false;
 	}
+	download(x, kept ? SPAN(x->out.data, x->out.len) : bytes, kept);
+	return f->state == FLOW_FORWARD && x->state == FORWARD_EXCHANGE &&
+	       !f->legs[FLOW_CLIENT].backlog && !x->response_whole;
+}
+
+void forward_exchange_server(struct forward *x)
+{
+	if (x->response_whole)
+		x->last = true; /* it goes, or the rest of the request is of no use to it */
+	else
+		forward_read(x, FLOW_SERVER, take_from_server, server_ended);
 }

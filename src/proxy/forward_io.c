@@ -1,11 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Bytes of a forward proxy's flow: kept, sent, sent later. See forward.h. */
-#include "forward.h"
+#include "forward_internal.h"
 
 #include "thread.h"
 
 #include <errno.h>
 #include <sys/socket.h>
+
+/* Reads before another source gets its turn. */
+#define READS_PER_TURN 4
+
+bool forward_read_once(struct forward *x, unsigned side, size_t most, forward_taker *take,
+		       forward_ender *ended)
+{
+	struct flow *f = &x->flow;
+	/* #syscalls recvfrom */
+	ssize_t n = recv(f->legs[side].source.fd, f->thread->buffer, most, 0);
+
+	if (n > 0)
+		return take(x, SPAN(f->thread->buffer, (size_t)n));
+	if (n == 0)
+		ended(x, 0);
+	else if (errno != EAGAIN && errno != EINTR)
+		ended(x, errno);
+	return false;
+}
+
+void forward_read(struct forward *x, unsigned side, forward_taker *take, forward_ender *ended)
+{
+	for (unsigned turn = 0; turn < READS_PER_TURN; turn++) {
+		if (!forward_read_once(x, side, thread_read_max(x->flow.thread), take, ended))
+			return;
+	}
+}
 
 bool forward_keep(struct forward *x, struct forward_bytes *b, struct span bytes)
 {
