@@ -8,4 +8,7 @@
 /* Tells of a pod that was injected with these settings. */
 void inject_warn(struct inject_run *r, const struct inject_pod *w, const struct inject_settings *s);
 
+/* Tells of a Namespace whose level of Pod Security refuses the pods; nothing of another object. */
+void inject_warn_namespace(struct inject_run *r, yaml_node_t *object);
+
 #endif

@@ -128,3 +128,23 @@ void inject_warn(struct inject_run *r, const struct inject_pod *w, const struct 
 			    "end by "
 			    "POST /quit, or use --form=sidecar");
 }
+
+void inject_warn_namespace(struct inject_run *r, yaml_node_t *object)
+{
+	static const char label[] = "pod-security.kubernetes.io/enforce";
+	struct span level = TEXT_AT(r, object, "metadata", "labels", label);
+	struct span name = TEXT_AT(r, object, "metadata", "name");
+	struct inject_pod w = { .object = object };
+
+	if (!span_eq(TEXT_AT(r, object, "apiVersion"), SPAN_LIT("v1")) ||
+	    !span_eq(TEXT_AT(r, object, "kind"), SPAN_LIT("Namespace")))
+		return;
+	if (!span_eq(level, SPAN_LIT("baseline")) && !span_eq(level, SPAN_LIT("restricted")))
+		return;
+	/* The API server tells later, and of a workload in its events alone. */
+	snprintf(w.title, sizeof(w.title), "Namespace/%.*s", (int)MIN(name.len, 253u), name.ptr);
+	inject_tell(r, &w,
+		    "warning: %s=%.*s refuses pods with " INJECT_RULES ", which adds NET_ADMIN: "
+		    "set it to privileged, or see Pod Security in docs/kubernetes.md",
+		    label, (int)level.len, level.ptr);
+}

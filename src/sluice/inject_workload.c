@@ -424,6 +424,8 @@ int inject_workload(struct inject_run *r, yaml_node_t *object, struct err *e)
 	const char *skip;
 	int rc;
 
+	if (!r->options->remove)
+		inject_warn_namespace(r, object);
 	if (!w.kind)
 		return 0;
 	name = TEXT_AT(r, object, "metadata", "name");

@@ -170,6 +170,20 @@ def test_warnings():
     assert inject(after, "--remove")[0] == text
 
 
+@pytest.mark.parametrize("level", ["privileged", "baseline", "restricted"])
+def test_level_of_a_namespace(level):
+    """Said where the namespace is seen, in a list, too; the API server would say it too late."""
+    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {
+        "name": "shop", "labels": {"pod-security.kubernetes.io/enforce": level}}}
+    listed = {"apiVersion": "v1", "kind": "List", "items": [space, workload("Pod")]}
+    for text in yaml.safe_dump_all([space, workload("Pod")]), yaml.safe_dump(listed):
+        after, said = inject(text)
+        assert ("Namespace/shop: warning" in said and f"enforce={level}" in said) == \
+            (level != "privileged"), said
+        again, said = inject(after, "--remove")
+        assert again == text and "Namespace" not in said
+
+
 LAYOUT = """\
 # A comment at the head.\r
 apiVersion: apps/v1   # trailing
