@@ -184,6 +184,74 @@ def test_level_of_a_namespace(level):
         assert again == text and "Namespace" not in said
 
 
+def test_a_port_that_the_proxy_has_too():
+    """By what the pod's annotations make of the ports."""
+    def said(port, **annotations):
+        spec = {"containers": [{"name": "a"}, {"name": "app", "ports": [
+            {"containerPort": 80}, {"containerPort": port}, {"containerPort": "no"}]}]}
+        return inject(yaml.safe_dump(workload("Deployment", spec, annotations=annotations)))[1]
+
+    for port in (9001, 9211, 9226, 9901):
+        assert f"app has port {port}" in said(port)
+    for port in (9002, 9210, 9227, 80):
+        assert "has port" not in said(port)
+    moved = {"sluice.dev/admin-port": "9902", "sluice.dev/inbound-port": "9300"}
+    assert "has port" not in said(9901, **moved) and "has port" not in said(9211, **moved)
+    assert "app has port 9902" in said(9902, **moved)
+    assert "app has port 9315" in said(9315, **moved)
+
+
+def test_a_probe_that_would_always_pass():
+    spec = {"containers": [{"name": "app", "livenessProbe": {"tcpSocket": {"port": "http"}},
+                            "readinessProbe": {"httpGet": {"port": 80}}}]}
+    text = yaml.safe_dump(workload("Pod", spec))
+    assert "Probe" not in inject(text)[1]
+    said = inject(text, "--set=inbound-closed=redirect")[1]
+    assert "the livenessProbe of app (tcpSocket)" in said and "readinessProbe" not in said
+
+
+def test_the_quality_of_service():
+    """It was Guaranteed where every container's limits were its requests."""
+    def said(*resources, args=(), key="containers"):
+        spec = {"containers": [{"name": "a", "resources": resources[0]}]}
+        spec.setdefault(key, []).extend({"name": f"c{n}", "resources": r}
+                                        for n, r in enumerate(resources[1:]))
+        return "Guaranteed" in inject(yaml.safe_dump(workload("Job", spec)), *args)[1]
+
+    full = {"limits": {"cpu": 1, "memory": "1Gi"}}
+    same = {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1"}}
+    more = {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m"}}
+    half = {"limits": {"memory": "1Gi"}}
+    assert said(full) and said(full, same) and said(same, full, key="initContainers")
+    assert not said(more) and not said(half) and not said({})
+    assert not said(full, half) and not said(full, {}, key="initContainers")
+    keep = ["--cpu-limit=10m", "--cpu-request=10m", "--memory-limit=16Mi", "--memory-request=16Mi"]
+    assert not said(full, args=keep) and said(full, args=keep[1:])
+    pod = yaml.safe_load(inject(yaml.safe_dump(workload("Pod")), *keep)[0])
+    for c in pod["spec"]["initContainers"]:
+        assert c["resources"] == {"requests": {"cpu": "10m", "memory": "16Mi"},
+                                  "limits": {"cpu": "10m", "memory": "16Mi"}}
+
+
+def test_the_classic_proxy_has_the_time_that_the_application_has():
+    """Told to stop together with it, it would else reset what the application still serves."""
+    def drain(seconds, *args, **annotations):
+        spec = {"containers": [{"name": "app"}], "terminationGracePeriodSeconds": seconds}
+        text = yaml.safe_dump(workload("Deployment", spec, annotations=annotations))
+        pod = template_of(yaml.safe_load(inject(text, *args)[0]))["spec"]
+        proxy = (pod["containers"] + pod["initContainers"])[1 if "--form=classic" in args else 2]
+        assert proxy["name"] == "sluice-proxy"
+        return variables(proxy).get("SLUICE_DRAIN_TIMEOUT")
+
+    assert drain(300, "--form=classic") == "300s"
+    assert drain(31, "--form=classic") == "31s"
+    for seconds in (0, 10, 30, "x", 10 ** 9):
+        assert drain(seconds, "--form=classic") is None
+    assert drain(300) is None
+    assert drain(300, "--form=classic", "--set=drain-timeout=5s") == "5s"
+    assert drain(300, "--form=classic", **{"sluice.dev/drain-timeout": "7s"}) == "7s"
+
+
 LAYOUT = """\
 # A comment at the head.\r
 apiVersion: apps/v1   # trailing

@@ -9,7 +9,7 @@ import pytest
 from lib.machine import not_in_a_chroot
 from lib.netns import Netns
 from lib.proc import Process
-from lib.sluice import DONE, DRIFT, FAILED, SLUICE, environment, sluice
+from lib.sluice import DONE, DRIFT, FAILED, SLUICE, USAGE, environment, sluice
 from lib.witness import Beat, ask
 from lib.world import ANY, OUTSIDE, OUTSIDE_FAR, POD
 
@@ -33,6 +33,18 @@ def test_lists_in_another_order_are_the_same_plan(world):
                    "--outbound-exclude-ports=93-95,80", "--outbound-exclude-ports=81,90-94")
     assert again.out.startswith("sluice: nothing to change: ")
     assert world.pod.ruleset() == before
+
+
+def test_the_network_of_a_node_is_refused(world, family):
+    """As a container whose pod has hostNetwork would find it, told so by its environment."""
+    before = world.pod.ruleset()
+    done = sluice(world.pod, "apply", env={"SLUICE_NODE_ADDRESS": POD[family]}, status=FAILED)
+    assert "--node-address" in done.err and POD[family] in done.err and "hostNetwork" in done.err
+    assert world.pod.ruleset() == before
+    for elsewhere in (OUTSIDE[family], ""):
+        sluice(world.pod, "apply", env={"SLUICE_NODE_ADDRESS": elsewhere})
+        sluice(world.pod, "check")
+    sluice(world.pod, "apply", "--node-address=web", status=USAGE)
 
 
 @pytest.fixture

@@ -49,6 +49,17 @@ def test_every_option_and_its_source(world, start_proxy, settings):
     assert answer["version"] in proxy.get("/metrics")[2].decode()
 
 
+@pytest.mark.parametrize("given, name", [("a,b", "a"), (",,b,c", "b"), (",", None), ("x", "x"),
+                                         (",a" + "b" * 252, "a" + "b" * 252)])
+def test_the_first_name_that_is_not_empty(start_proxy, given, name):
+    """As a pod's labels become a variable: those that it lacks are empty."""
+    proxy = start_proxy(env={"SLUICE_SERVICE_NAME": given, "SLUICE_SERVICE_NAMESPACE": ",shop"})
+    text = proxy.get("/metrics")[2].decode()
+    assert ("service_name=" in text) == (name is not None)
+    assert name is None or f'{{service_name="{name}",service_namespace="shop"' in text
+    assert 'service_namespace="shop"' in text
+
+
 def test_not_for_everybody(world, start_proxy, family):
     proxy = start_proxy()
     assert proxy.get("/config", family=family)[0] == 200
