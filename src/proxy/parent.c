@@ -204,7 +204,6 @@ static int forget_object(struct dl_phdr_info *object, size_t size, void *unused)
 	for (size_t i = 0; i < object->dlpi_phnum; i++) {
 		const ElfW(Phdr) *part = &object->dlpi_phdr[i];
 		uintptr_t start = object->dlpi_addr + part->p_vaddr, before = start % page_size;
-
 		ptrdiff_t offset = (ptrdiff_t)(start - before) - (intptr_t)headers;
 
 		/* #syscalls madvise */
