@@ -294,7 +294,7 @@ def test_resolv_conf_is_read_again(stage):
         return stage.proxy.metrics().sum(REQUESTS, server_address="web.shop.svc.cluster.local")
 
     wait_until(named, "the name by the new server", 30)
-    assert f"{stage.conf.path} has changed" in stage.proxy.output
+    stage.proxy.wait_line(f"{stage.conf.path} has changed")
 
 
 MANY = 300
