@@ -43,7 +43,8 @@ sluice := backend backend_iptc backend_nft command_explain command_inject comman
 	nl_batch nl_socket objects owners plan plan_facts plan_json plan_nft plan_text privs \
 	privs_calls readback rtnl ruleset sock_destroy stage status status_print tproxy_route \
 	turn user_map verify_net verify_pick verify_run watch xt_lock xtable yaml_edit
-proxy := crashes dns_message names resolver resolver_cache resolver_channel \
+proxy := crashes dns_message names resolver resolver_cache resolver_channel resolver_lookup \
+	resolver_race \
 	dial forward forward_answer forward_body forward_clock forward_events forward_frames forward_head forward_http1 \
 	forward_http2 forward_io forward_request forward_rules local_addr \
 	access_log access_log_text admin admin_config \
@@ -59,6 +60,7 @@ unit-common := test_addr test_interval test_options test_parse test_protocol tes
 unit-sluice := test_compare test_config test_decode_nft test_encode test_encode_xt test_explain \
 	test_lower test_plan test_privs test_sock_destroy test_status
 unit-proxy := test_crashes test_dns_message test_names test_resolver test_resolver_cache \
+	test_resolver_families test_resolver_race \
 	test_forward_body test_forward_head test_forward_rules \
 	test_access_log test_admin test_admin_metrics test_admin_request test_envoy_stats \
 	test_grpc test_gzip test_hpack test_http1 test_http1_parse test_http2 test_metrics \

@@ -2,7 +2,8 @@
 /*
  * Connecting to a host that a client named, for a forward proxy: its addresses, what of them may be
  * gone to, and attempts by RFC 8305 (happy eyeballs): IPv6 and IPv4 in turn, the next one a quarter
- * of a second after the last, or at once when one fails; the first that stands wins.
+ * of a second after the last, or at once when one fails; the first that stands wins. Addresses that
+ * DNS has later are tried as well, in their turn, and none has failed before they have (sect. 3).
  *
  * Every address is judged after every resolution, right before it is connected to: never the name,
  * and never an answer from before (CVE-2009-0801, DNS rebinding).
@@ -49,14 +50,16 @@ struct dial {
 	dial_timer *timer;
 	struct resolver_request request;
 	const union sockaddr_any *unjudged; /* where the client itself was going; NULL: nowhere */
-	uint64_t began;			    /* ns, when there were addresses */
-	uint64_t next_at;		    /* ns, of the next attempt; 0: not by time */
+	uint64_t began;			    /* ns, when there were addresses to try */
+	uint64_t last_at;		    /* ns, when the last attempt began */
+	uint64_t next_at;		    /* ns, of the next one; 0: not by time */
 	uint16_t port;
 	uint8_t count, next; /* of the addresses; the first not tried */
 	uint8_t pending;     /* attempts under way */
 	uint8_t won;	     /* DIAL_CONNECTED: which of the addresses it is */
 	uint8_t end;	     /* enum dial_end, of what has failed so far */
 	bool busy;
+	bool expects; /* more addresses */
 	struct addr addresses[RESOLVER_ADDRESSES_MAX];
 	struct dial_attempt attempts[RESOLVER_ADDRESSES_MAX]; /* of each address */
 };

@@ -23,6 +23,12 @@ const char *dns_reverse_name(const struct addr *a, char text[DNS_REVERSE_MAX]);
 /* Whether @name may be a label's value: 1 to 253 of [a-z0-9.-]. */
 bool dns_name_is_plain(struct span name);
 
+/*
+ * Writes @name in lower case: labels of [a-z0-9_-], perhaps with a final dot. No NUL follows.
+ * False: it can be nobody's name.
+ */
+bool dns_name_lower(struct span name, char out[DNS_NAME_MAX + 1]);
+
 /* Whether @name lies below @domain (which begins and ends without a dot), in either case. */
 bool dns_name_below(struct span name, struct span domain);
 

@@ -13,6 +13,10 @@
  * asked once more, of the new servers; a question that lives to see a second change has failed, or
  * a file that keeps changing would keep it for ever. Files of hosts (/etc/hosts) count for
  * addresses, as nsswitch.conf says, and not for PTR.
+ *
+ * Of A and AAAA the one that is late is not waited for (RFC 8305 sect. 3): the addresses that are
+ * there are the answer, and the rest of it follows. A family that was not answered at all is not
+ * asked for again for a while, unless the name has no addresses of the other.
  */
 #ifndef SLUICE_RESOLVER_H
 #define SLUICE_RESOLVER_H
@@ -32,6 +36,7 @@ struct resolver_config {
 	uint16_t port;		 /* of the servers; 0: 53 */
 	uint32_t timeout_ms;	 /* of one question to one server, the first time; 0: the default */
 	uint32_t check_ms;	 /* resolv.conf is looked at no more often; 0: the default */
+	uint32_t delay_ms;	 /* the Resolution Delay of RFC 8305 sect. 3; 0: the default */
 	uint32_t max_entries;	 /* of the cache; 0: the default */
 	uint32_t max_questions;	 /* under way at once; 0: the default */
 };
@@ -41,11 +46,16 @@ struct resolver_answer {
 	/* Of resolver_addresses(), where ANSWERED: at least one, in the order of the answer. */
 	const struct addr *addresses;
 	size_t count;
+	bool more; /* the rest is being waited for: there will be another answer, with all of them
+		    */
 	/* Of resolver_ptr(), where ANSWERED: in lower case, [a-z0-9.-] alone, no final dot. */
 	struct span name;
 };
 
-/* @answer and what it points to are valid until the next question is asked, or this returns. */
+/*
+ * @answer and what it points to are valid until the next question is asked, or this returns. Where
+ * @answer->more, this is called again unless it is cancelled, and @request stays where it is.
+ */
 typedef void resolver_done(struct resolver_request *request, const struct resolver_answer *answer);
 
 /* Somebody who waits: embedded in what it belongs to, found again with CONTAINER_OF. */
@@ -63,9 +73,9 @@ void resolver_free(struct resolver *r);
 
 /*
  * The addresses of @name, of both families, with the search domains of resolv.conf (a final dot:
- * as it stands). True: *@answer is there at once, valid until the next question. False:
- * @request->done will be called, once, unless it is cancelled; @request stays where it is till
- * then.
+ * as it stands). True: *@answer is there at once, valid until the next question. False, or where
+ * @answer->more: @request->done will be called unless it is cancelled; @request stays where it is
+ * till then.
  */
 bool resolver_addresses(struct resolver *r, struct span name, struct resolver_request *request,
 			struct resolver_answer *answer);

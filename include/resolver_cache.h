@@ -17,20 +17,24 @@
 #define RESOLVER_CACHE_LISTS 256u
 
 struct cache_entry {
-	struct cache_entry *next;	   /* in its list */
-	struct cache_entry *older, *newer; /* by use */
-	struct cache_entry *done;	   /* the resolver's list of those to be told */
-	struct resolver *resolver;	   /* whose it is, for who asks */
-	struct resolver_request *waiting;  /* for an answer, or to be told */
-	uint64_t expires;		   /* ns; the answer holds until then */
-	uint64_t stale_until;		   /* ns; and may still be given until then */
-	void *data;			   /* owned: addresses, or a name; NULL: neither */
-	uint32_t count;			   /* of addresses, or the name's length */
+	struct cache_entry *next;		/* in its list */
+	struct cache_entry *older, *newer;	/* by use */
+	struct cache_entry *done;		/* the resolver's list of those to be told */
+	struct resolver *resolver;		/* whose it is, for who asks */
+	struct lookup *lookup;			/* of addresses, while `asking` */
+	struct resolver_request *waiting;	/* for an answer, for more of it, or to be told */
+	uint64_t expires;			/* ns; the answer holds until then */
+	uint64_t stale_until;			/* ns; and may still be given until then */
+	uint64_t unanswered[ADDR_FAMILY_COUNT]; /* ns; this family had no answer: not asked till
+						   then */
+	void *data;				/* owned: addresses, or a name; NULL: neither */
+	uint32_t count;				/* of addresses, or the name's length */
 	uint32_t hash;
 	uint8_t question;	      /* enum dns_question */
 	uint8_t result;		      /* enum dns_result, if known */
 	bool known;		      /* there is an answer, fresh or not */
 	bool asking, queued, telling; /* see above */
+	bool partial;		      /* it is known in part, and `asking` for the rest */
 	bool again;		      /* it is asked of other servers than at first */
 	uint8_t key_len;
 	char key[]; /* a name, or the bytes of an address */

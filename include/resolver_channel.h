@@ -9,6 +9,7 @@
 #ifndef SLUICE_RESOLVER_CHANNEL_H
 #define SLUICE_RESOLVER_CHANNEL_H
 
+#include "dns_message.h"
 #include "resolver.h"
 
 #include <ares.h>
@@ -24,12 +25,16 @@ struct resolver_socket {
 };
 
 struct resolver_channel {
-	ares_channel ares; /* NULL until there is a question */
+	/*
+	 * NULL until there is a question. Only ares_query() asks DNS: ares_getaddrinfo() reads
+	 * /etc/hosts, and answers before it returns.
+	 */
+	ares_channel ares;
 	const struct resolver_config *config;
 	struct loop *loop;
 	bool closing; /* what c-ares says now is of no interest */
 	bool complained;
-	struct ares_options told; /* what resolv.conf said: the search domains */
+	struct ares_options told; /* what the files said: search domains, sources of names */
 	struct timespec changed;  /* when resolv.conf was */
 	uint64_t next_check;	  /* ns */
 	struct resolver_socket sockets[RESOLVER_SOCKETS_MAX];
@@ -54,5 +59,16 @@ bool resolver_channel_has_search(const struct resolver_channel *c);
 
 /* Whether @name lies below one of the search domains. */
 bool resolver_channel_searches(const struct resolver_channel *c, struct span name);
+
+/* Where names are looked for, in turn: 'f' is /etc/hosts, 'b' is DNS. */
+const char *resolver_channel_sources(const struct resolver_channel *c);
+
+/*
+ * The @n-th name, from 0, that @name may stand for: with each search domain, and as it is; that
+ * first, if it has `ndots` dots or more (resolv.conf(5)), and alone with a final dot. False: there
+ * are no more.
+ */
+bool resolver_channel_candidate(const struct resolver_channel *c, struct span name, unsigned n,
+				char text[DNS_NAME_MAX + 2]);
 
 #endif

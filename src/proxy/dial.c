@@ -107,6 +107,15 @@ static void win(struct dial *d, unsigned i)
 	finish(d, DIAL_CONNECTED, fd);
 }
 
+/* The next attempt, if there is one to make, comes a while after the last. */
+static void set_timer(struct dial *d)
+{
+	if (d->next == d->count)
+		return;
+	d->next_at = d->last_at + ATTEMPT_DELAY_NS;
+	d->timer(d);
+}
+
 /* Tries the next addresses until one is under way, or all have failed. */
 static void try_next(struct dial *d)
 {
@@ -120,16 +129,14 @@ static void try_next(struct dial *d)
 			return;
 		}
 		if (rc == -EINPROGRESS) {
-			if (d->next < d->count) {
-				d->next_at = loop_clock() + ATTEMPT_DELAY_NS;
-				d->timer(d);
-			}
+			d->last_at = loop_clock();
+			set_timer(d);
 			return;
 		}
 		failed(d, -rc);
 		close_attempt(d, i);
 	}
-	if (!d->pending)
+	if (!d->pending && !d->expects)
 		finish(d, (enum dial_end)d->end, -1);
 }
 
@@ -178,16 +185,32 @@ static bool may_go(const struct dial *d, const struct addr *a)
 	return local == 0;
 }
 
-/* Keeps of @count addresses those that may be gone to: IPv6 and IPv4 in turn (RFC 8305 sect. 4). */
+static bool was_tried(const struct dial *d, const struct addr *a)
+{
+	for (unsigned i = 0; i < d->next; i++) {
+		if (memcmp(&d->addresses[i], a, sizeof(*a)) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Keeps of @count addresses those that may be gone to, behind those that were tried: IPv6 and IPv4
+ * in turn (RFC 8305 sect. 4).
+ */
 static void choose(struct dial *d, const struct addr *addresses, size_t count)
 {
 	size_t at[ADDR_FAMILY_COUNT] = { 0, 0 };
 	enum addr_family family = ADDR_V6;
 
+	d->count = d->next;
+	if (d->next && d->addresses[d->next - 1].family == ADDR_V6)
+		family = ADDR_V4;
 	for (unsigned given_up = 0; given_up < ADDR_FAMILY_COUNT;) {
 		size_t *i = &at[family];
 
-		while (*i < count && (addresses[*i].family != family || !may_go(d, &addresses[*i])))
+		while (*i < count && (addresses[*i].family != family ||
+				      was_tried(d, &addresses[*i]) || !may_go(d, &addresses[*i])))
 			++*i;
 		if (*i < count && d->count < ARRAY_SIZE(d->addresses)) {
 			d->addresses[d->count++] = addresses[(*i)++];
@@ -208,13 +231,18 @@ static void resolved(struct dial *d, const struct resolver_answer *answer)
 	};
 
 	_Static_assert(ARRAY_SIZE(ends) == DNS_RESULT_COUNT, "an end for each");
-	d->thread->now = d->began = loop_clock();
+	d->thread->now = loop_clock();
+	d->expects = answer->more;
+	if (!d->pending)
+		d->began = d->thread->now;
 	if (answer->result == DNS_ANSWERED)
 		choose(d, answer->addresses, answer->count);
-	if (d->count)
+	if (d->pending)
+		set_timer(d);
+	else if (d->next < d->count)
 		try_next(d);
-	else
-		finish(d, (enum dial_end)ends[answer->result], -1);
+	else if (!d->expects)
+		finish(d, (enum dial_end)(d->next ? d->end : ends[answer->result]), -1);
 }
 
 static void name_done(struct resolver_request *request, const struct resolver_answer *answer)
@@ -231,6 +259,7 @@ void dial_start(struct dial *d, struct span host, uint16_t port)
 	d->port = port;
 	d->count = d->next = d->pending = 0;
 	d->next_at = 0;
+	d->expects = false;
 	d->end = DIAL_CONNECTED;
 	d->request = (struct resolver_request){ .done = name_done };
 	if (addr_parse(host, &literal, NULL) == 0) {

@@ -40,6 +40,29 @@ bool dns_name_is_plain(struct span name)
 	return name.len > 0 && name.len <= DNS_NAME_MAX;
 }
 
+bool dns_name_lower(struct span name, char out[DNS_NAME_MAX + 1])
+{
+	size_t label = 0;
+
+	if (!name.len || name.len > DNS_NAME_MAX + (name.ptr[name.len - 1] == '.'))
+		return false;
+	for (size_t i = 0; i < name.len; i++) {
+		char c = name.ptr[i];
+
+		if (c >= 'A' && c <= 'Z')
+			c |= 0x20;
+		if (c == '.' ? !label
+			     : !((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
+				 c == '_'))
+			return false;
+		label = c == '.' ? 0 : label + 1;
+		if (label > 63)
+			return false;
+		out[i] = c;
+	}
+	return true;
+}
+
 bool dns_name_below(struct span name, struct span domain)
 {
 	size_t rest = name.len - domain.len;

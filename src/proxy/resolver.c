@@ -5,17 +5,30 @@
 #include "dns_message.h"
 #include "resolver_cache.h"
 #include "resolver_channel.h"
+#include "resolver_lookup.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 
 #define SECOND 1000000000ull
+#define MS     1000000ull
 
 #define ENTRIES	  1000u
 #define QUESTIONS 100u
 
 /* Of one question to one server, the first time. */
 #define TIMEOUT_MS 2000
+
+/* RFC 8305 sect. 3: the Resolution Delay. */
+#define DELAY_MS 50
+
+/* "No such name" for AAAA may be wrong: A is given so many times longer (RFC 4074 sect. 4.2). */
+#define DELAYS_OF_A 10
+
+/*
+ * A family without an answer is not asked for again for so long, in seconds. The answer that lacks
+ * it holds no longer. Less for A: there may be no way to what IPv6 addresses the name has.
+ */
+static const uint32_t unanswered[ADDR_FAMILY_COUNT] = { [ADDR_V4] = 10, [ADDR_V6] = 60 };
 
 /* resolv.conf is looked at no more often. */
 #define CHECK_MS 5000
@@ -39,8 +52,9 @@ struct resolver {
 	struct resolver_config config;
 	struct resolver_channel channel;
 	struct resolver_cache cache;
-	uint64_t next_tick; /* ns; while something is under way */
-	uint32_t active;
+	struct lookups lookups;
+	uint64_t next_tick;	  /* ns; while something is under way */
+	uint32_t active;	  /* questions that wait for a first answer */
 	struct cache_entry *done; /* to be told to who waits */
 
 	struct metrics_shard *shard;
@@ -108,6 +122,23 @@ static uint64_t hold_until(uint64_t now, enum dns_question question, enum dns_re
 	return now + seconds * SECOND;
 }
 
+/* Whoever waits for @e is to be told. */
+static void queue(struct resolver *r, struct cache_entry *e)
+{
+	if (!e->waiting || e->queued)
+		return;
+	e->queued = true;
+	e->done = r->done;
+	r->done = e;
+}
+
+/* Counts the answer to @e, which is its first. */
+static void count_answer(struct resolver *r, const struct cache_entry *e, enum dns_result result)
+{
+	metric_add(value_of(r, METRIC_DNS_QUERIES, (enum dns_question)e->question, result), 1);
+	count_active(r, (enum dns_question)e->question, -1);
+}
+
 /* The question of @e has ended: what it brought, and for how many seconds. */
 static void ended(struct cache_entry *e, enum dns_result result, const void *data, size_t size,
 		  uint32_t count, uint32_t ttl)
@@ -116,8 +147,7 @@ static void ended(struct cache_entry *e, enum dns_result result, const void *dat
 	enum dns_question question = (enum dns_question)e->question;
 	uint64_t now = loop_clock(), until = hold_until(now, question, result, ttl);
 
-	metric_add(value_of(r, METRIC_DNS_QUERIES, question, result), 1);
-	count_active(r, question, -1);
+	count_answer(r, e, result);
 	if (result > DNS_NEGATIVE && e->known && now < e->stale_until) {
 		e->expires = until; /* nothing new: what was known holds a little longer */
 	} else {
@@ -126,58 +156,48 @@ static void ended(struct cache_entry *e, enum dns_result result, const void *dat
 			question == DNS_PTR && result == DNS_ANSWERED ? until + STALE_NS : 0;
 	}
 	e->asking = false;
-	if (e->waiting && !e->queued) {
-		e->queued = true;
-		e->done = r->done;
-		r->done = e;
-	}
+	queue(r, e);
 }
 
-/* The addresses of @info. Their number; *@ttl is the smallest. */
-static uint32_t addresses_of(const struct ares_addrinfo *info,
-			     struct addr list[RESOLVER_ADDRESSES_MAX], uint32_t *ttl)
+static uint64_t hold_addresses(uint64_t at, uint32_t ttl)
 {
-	uint32_t count = 0;
+	return hold_until(at, DNS_ADDRESS, DNS_ANSWERED, ttl);
+}
 
-	*ttl = UINT32_MAX;
-	for (const struct ares_addrinfo_node *n = info->nodes; n; n = n->ai_next) {
-		struct addr a = { .family = ADDR_V4 };
-		bool known = false;
+/* For how long @e, whose addresses are whole now, may be used: less where a family is missing. */
+static uint64_t hold_whole(struct cache_entry *e, uint64_t now)
+{
+	uint64_t until = lookup_expires(e->lookup, hold_addresses);
 
-		if (n->ai_family == AF_INET) {
-			memcpy(a.bytes, &((struct sockaddr_in *)(void *)n->ai_addr)->sin_addr, 4);
-		} else if (n->ai_family == AF_INET6) {
-			a.family = ADDR_V6;
-			memcpy(a.bytes, &((struct sockaddr_in6 *)(void *)n->ai_addr)->sin6_addr,
-			       16);
-		} else {
+	for (unsigned f = 0; f < ADDR_FAMILY_COUNT; f++) {
+		if (!lookup_lacks(e->lookup, (enum addr_family)f))
 			continue;
-		}
-		*ttl = MIN(*ttl, (uint32_t)MAX(n->ai_ttl, 0));
-		for (uint32_t i = 0; i < count; i++)
-			known |= memcmp(&list[i], &a, sizeof(a)) == 0;
-		if (!known && count < RESOLVER_ADDRESSES_MAX)
-			list[count++] = a;
+		if (e->unanswered[f] <= now)
+			e->unanswered[f] = now + unanswered[f] * SECOND;
+		until = MIN(until, e->unanswered[f]);
 	}
-	return count;
+	return until;
 }
 
-static void on_addresses(void *ctx, int status, int timeouts, struct ares_addrinfo *info)
+static void on_lookup(struct lookup *l, enum dns_result result, const struct addr *list,
+		      uint32_t count, bool more)
 {
-	struct cache_entry *e = ctx;
-	struct addr list[RESOLVER_ADDRESSES_MAX] = { 0 };
-	uint32_t count = 0, ttl = 0;
+	struct cache_entry *e = l->owner;
+	uint64_t now = loop_clock(), until;
 
-	(void)timeouts;
-	if (!e->resolver->channel.closing) {
-		if (status == ARES_SUCCESS && info)
-			count = addresses_of(info, list, &ttl);
-		if (status == ARES_SUCCESS && !count)
-			status = ARES_ENODATA;
-		ended(e, result_of(status), list, count * sizeof(list[0]), count, ttl);
+	if (result != DNS_ANSWERED)
+		until = hold_until(now, DNS_ADDRESS, result, 0);
+	else
+		until = more ? lookup_expires(l, hold_addresses) : hold_whole(e, now);
+	if (!e->partial)
+		count_answer(e->resolver, e, result);
+	resolver_cache_answer(e, result, list, count * sizeof(list[0]), count, until);
+	e->partial = more;
+	if (!more) {
+		e->asking = false;
+		e->lookup = NULL;
 	}
-	if (info)
-		ares_freeaddrinfo(info);
+	queue(e->resolver, e);
 }
 
 /* The best of the names that were told. */
@@ -234,7 +254,17 @@ static void fill(struct resolver_answer *answer, const struct cache_entry *e)
 	} else {
 		answer->addresses = e->data;
 		answer->count = e->count;
+		answer->more = e->partial;
 	}
+}
+
+static void join(struct cache_entry *e, struct resolver_request *request)
+{
+	request->next = e->waiting;
+	request->link = &e->waiting;
+	if (e->waiting)
+		e->waiting->link = &request->next;
+	e->waiting = request;
 }
 
 /* Tells those who waited for @e. They may ask, and cancel one another, meanwhile. */
@@ -251,21 +281,35 @@ static void tell(struct cache_entry *e)
 
 		resolver_cancel(request);
 		fill(&answer, e);
+		if (answer.more)
+			join(e, request);
 		request->done(request, &answer);
 	}
 }
 
+/* Whether c-ares has something to do. */
+static bool is_busy(const struct resolver *r)
+{
+	return r->active || r->lookups.queries;
+}
+
 void resolver_tick(struct resolver *r)
 {
-	if (r->active && loop_clock() >= r->next_tick) {
+	uint64_t now = is_busy(r) ? loop_clock() : 0;
+
+	if (now && now >= r->next_tick) {
 		resolver_channel_tick(&r->channel);
-		r->next_tick = loop_clock() + TICK_NS;
+		r->next_tick = now + TICK_NS;
 	}
+	if (now)
+		lookups_tick(&r->lookups, now);
 	while (r->done) {
 		struct cache_entry *e = r->done;
 
 		r->done = e->done;
 		e->queued = false;
+		if (e->asking && !e->partial)
+			continue; /* it has been asked anew since, which ends as well */
 		e->telling = true;
 		tell(e);
 		e->telling = false;
@@ -276,7 +320,7 @@ uint64_t resolver_wake(const struct resolver *r)
 {
 	if (r->done)
 		return 0;
-	return r->active ? r->next_tick : UINT64_MAX;
+	return is_busy(r) ? MIN(r->next_tick, r->lookups.due) : UINT64_MAX;
 }
 
 /* ---- Questions ---- */
@@ -286,28 +330,46 @@ static void on_progress(struct resolver_channel *channel)
 	resolver_tick(CONTAINER_OF(channel, struct resolver, channel));
 }
 
+/* Asks for the addresses of @e. They may be there when this returns. */
+static void look_up(struct resolver *r, struct cache_entry *e, uint64_t now)
+{
+	e->lookup = lookup_new(&r->lookups, SPAN(e->key, e->key_len), e);
+	if (!e->lookup) {
+		ended(e, DNS_FAILED, NULL, 0, 0, 0);
+		return;
+	}
+	for (unsigned f = 0; f < ADDR_FAMILY_COUNT; f++)
+		e->lookup->skip[f] = now < e->unanswered[f];
+	lookup_begin(e->lookup);
+}
+
 /* Asks what @e asks. It may have ended when this returns. */
 static void put_question(struct resolver *r, struct cache_entry *e)
 {
-	static const struct ares_addrinfo_hints hints = {
-		/* The order is the caller's to choose. */
-		.ai_flags = ARES_AI_NOSORT,
-		.ai_family = AF_UNSPEC,
-		.ai_socktype = SOCK_STREAM,
-	};
-	char name[DNS_NAME_MAX + 2];
 	struct addr a = { .family = e->key_len == 4 ? ADDR_V4 : ADDR_V6 };
 	char reverse[DNS_REVERSE_MAX];
 
-	memcpy(name, e->key, e->key_len);
-	name[e->key_len] = '\0';
 	if (e->question == DNS_ADDRESS) {
-		ares_getaddrinfo(r->channel.ares, name, NULL, &hints, on_addresses, e);
+		look_up(r, e, loop_clock());
 		return;
 	}
 	memcpy(a.bytes, e->key, e->key_len);
 	ares_query(r->channel.ares, dns_reverse_name(&a, reverse), DNS_CLASS_IN, DNS_TYPE_PTR,
 		   on_ptr, e);
+}
+
+/* Waits no longer for the rest of what @e has: it counts as unanswered. */
+static void settle(struct cache_entry *e)
+{
+	uint64_t now = loop_clock();
+
+	for (unsigned f = 0; f < ADDR_FAMILY_COUNT; f++) {
+		if (lookup_lacks(e->lookup, (enum addr_family)f))
+			e->unanswered[f] = now + unanswered[f] * SECOND;
+	}
+	lookup_free(e->lookup);
+	e->lookup = NULL;
+	e->asking = e->partial = false;
 }
 
 /* The servers are others now: @is_ready, or none that could be asked. */
@@ -317,7 +379,14 @@ static void ask_again(struct resolver *r, bool is_ready)
 		if (!e->asking)
 			continue;
 		e->expires = e->stale_until = 0;
-		if (!is_ready || e->again) {
+		memset(e->unanswered, 0, sizeof(e->unanswered));
+		lookup_free(e->lookup);
+		e->lookup = NULL;
+		if (e->partial) {
+			/* Who waits for more has something; it is void for others. */
+			e->asking = e->partial = false;
+			queue(r, e);
+		} else if (!is_ready || e->again) {
 			ended(e, DNS_FAILED, NULL, 0, 0, 0);
 		} else {
 			e->again = true;
@@ -343,7 +412,7 @@ static void start(struct resolver *r, struct cache_entry *e)
 	e->resolver = r;
 	e->asking = true;
 	e->again = false;
-	if (!r->active)
+	if (!is_busy(r))
 		r->next_tick = loop_clock() + TICK_NS;
 	count_active(r, (enum dns_question)e->question, 1);
 	put_question(r, e);
@@ -361,20 +430,14 @@ static bool refuse(struct resolver *r, enum dns_question question, struct resolv
 	return answer_now(answer, DNS_LIMIT);
 }
 
-static bool hit(struct resolver *r, const struct cache_entry *e, struct resolver_answer *answer)
+static bool hit(struct resolver *r, struct cache_entry *e, struct resolver_request *request,
+		struct resolver_answer *answer)
 {
 	metric_add(value_of(r, METRIC_DNS_CACHE_HITS, (enum dns_question)e->question, 0), 1);
 	fill(answer, e);
+	if (answer->more && request)
+		join(e, request);
 	return true;
-}
-
-static void join(struct cache_entry *e, struct resolver_request *request)
-{
-	request->next = e->waiting;
-	request->link = &e->waiting;
-	if (e->waiting)
-		e->waiting->link = &request->next;
-	e->waiting = request;
 }
 
 static bool ask(struct resolver *r, enum dns_question question, struct span key,
@@ -385,13 +448,13 @@ static bool ask(struct resolver *r, enum dns_question question, struct span key,
 	bool is_ready;
 
 	if (e && e->known && now < e->expires)
-		return hit(r, e, answer);
+		return hit(r, e, request, answer);
 	is_ready = ready(r, now);
 	/* Setting up may have emptied the cache. */
 	e = resolver_cache_find(&r->cache, question, key);
-	if (!e || !e->asking) {
+	if (!e || !e->asking || (e->partial && now >= e->expires)) {
 		if (r->active >= r->config.max_questions)
-			return e && now < e->stale_until ? hit(r, e, answer)
+			return e && now < e->stale_until ? hit(r, e, request, answer)
 							 : refuse(r, question, answer);
 		if (!is_ready)
 			return answer_now(answer, DNS_FAILED);
@@ -400,6 +463,8 @@ static bool ask(struct resolver *r, enum dns_question question, struct span key,
 			if (!e)
 				return refuse(r, question, answer);
 			metric_add(value_of(r, METRIC_DNS_CACHE_ADDED, question, 0), 1);
+		} else if (e->asking) {
+			settle(e);
 		}
 		count_entries(r);
 		start(r, e);
@@ -409,34 +474,10 @@ static bool ask(struct resolver *r, enum dns_question question, struct span key,
 		}
 	}
 	if (e->known && now < e->stale_until)
-		return hit(r, e, answer);
+		return hit(r, e, request, answer);
 	if (request)
 		join(e, request);
 	return false;
-}
-
-/* As resolver_addresses() takes it, in lower case. False: it can be nobody's name. */
-static bool name_key(struct span name, char key[DNS_NAME_MAX + 1])
-{
-	size_t label = 0;
-
-	if (!name.len || name.len > DNS_NAME_MAX + (name.ptr[name.len - 1] == '.'))
-		return false;
-	for (size_t i = 0; i < name.len; i++) {
-		char c = name.ptr[i];
-
-		if (c >= 'A' && c <= 'Z')
-			c |= 0x20;
-		if (c == '.' ? !label
-			     : !((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
-				 c == '_'))
-			return false;
-		label = c == '.' ? 0 : label + 1;
-		if (label > 63)
-			return false;
-		key[i] = c;
-	}
-	return true;
 }
 
 bool resolver_addresses(struct resolver *r, struct span name, struct resolver_request *request,
@@ -445,7 +486,7 @@ bool resolver_addresses(struct resolver *r, struct span name, struct resolver_re
 	char key[DNS_NAME_MAX + 1];
 
 	request->link = NULL;
-	if (!name_key(name, key))
+	if (!dns_name_lower(name, key))
 		return answer_now(answer, DNS_NEGATIVE);
 	return ask(r, DNS_ADDRESS, SPAN(key, name.len), request, answer);
 }
@@ -499,6 +540,8 @@ struct resolver *resolver_new(const struct resolver_config *config, struct loop 
 		r->config.timeout_ms = TIMEOUT_MS;
 	if (!r->config.check_ms)
 		r->config.check_ms = CHECK_MS;
+	if (!r->config.delay_ms)
+		r->config.delay_ms = DELAY_MS;
 	if (!r->config.max_entries)
 		r->config.max_entries = ENTRIES;
 	if (!r->config.max_questions)
@@ -507,6 +550,15 @@ struct resolver *resolver_new(const struct resolver_config *config, struct loop 
 		.config = &r->config,
 		.loop = loop,
 		.progress = on_progress,
+	};
+	r->lookups = (struct lookups){
+		.channel = &r->channel,
+		.told = on_lookup,
+		.delays = { .addresses = r->config.delay_ms * MS,
+			    .no_name = { [ADDR_V4] = r->config.delay_ms * MS,
+					 [ADDR_V6] = r->config.delay_ms * MS * DELAYS_OF_A } },
+		.due = UINT64_MAX,
+		.late_max = r->config.max_questions,
 	};
 	r->shard = shard;
 	resolver_cache_init(&r->cache, r->config.max_entries);
@@ -518,6 +570,8 @@ void resolver_free(struct resolver *r)
 	if (!r)
 		return;
 	resolver_channel_close(&r->channel);
+	while (r->lookups.first)
+		lookup_free(r->lookups.first);
 	resolver_cache_fini(&r->cache);
 	free(r);
 	ares_library_cleanup();

@@ -93,20 +93,39 @@ static struct timespec changed(const struct resolver_channel *c)
 	return stat(resolv_conf(c), &st) == 0 ? st.st_mtim : (struct timespec){ 0, 0 };
 }
 
+static void forget_config(struct resolver_channel *c)
+{
+	ares_destroy_options(&c->told);
+	c->told = (struct ares_options){ 0 };
+}
+
 void resolver_channel_close(struct resolver_channel *c)
 {
 	if (!c->ares)
 		return;
 	c->closing = true;
 	ares_destroy(c->ares);
-	ares_destroy_options(&c->told);
 	c->closing = false;
 	c->ares = NULL;
-	c->told = (struct ares_options){ 0 };
+	forget_config(c);
+}
+
+/* What the files say, of which c->ares is not to know all. ARES_SUCCESS, or why not. */
+static int read_config(struct resolver_channel *c, struct ares_options *options, int mask)
+{
+	ares_channel ares;
+	int rc = ares_init_options(&ares, options, mask), told;
+
+	if (rc != ARES_SUCCESS)
+		return rc;
+	rc = ares_save_options(ares, &c->told, &told);
+	ares_destroy(ares);
+	return rc;
 }
 
 static bool channel_open(struct resolver_channel *c)
 {
+	static char files_only[] = "f";
 	_cleanup_free_ char *path = strdup(resolv_conf(c));
 	struct ares_options options = {
 		.flags = ARES_FLAG_NOALIASES,
@@ -117,23 +136,21 @@ static bool channel_open(struct resolver_channel *c)
 		.resolvconf_path = path,
 		.udp_port = c->config->port,
 		.tcp_port = c->config->port,
+		.lookups = files_only,
 	};
-	int mask, rc;
+	const int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
+			 ARES_OPT_SOCK_STATE_CB | ARES_OPT_RESOLVCONF | ARES_OPT_UDP_PORT |
+			 ARES_OPT_TCP_PORT;
+	int rc = path ? ARES_SUCCESS : ARES_ENOMEM;
 
 	c->changed = changed(c);
-	rc = !path ? ARES_ENOMEM
-		   : ares_init_options(&c->ares, &options,
-				       ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
-					       ARES_OPT_SOCK_STATE_CB | ARES_OPT_RESOLVCONF |
-					       ARES_OPT_UDP_PORT | ARES_OPT_TCP_PORT);
-	if (rc == ARES_SUCCESS) {
-		rc = ares_save_options(c->ares, &c->told, &mask);
-		if (rc != ARES_SUCCESS)
-			resolver_channel_close(c);
-	} else {
-		c->ares = NULL;
-	}
+	if (rc == ARES_SUCCESS)
+		rc = read_config(c, &options, mask);
+	if (rc == ARES_SUCCESS)
+		rc = ares_init_options(&c->ares, &options, mask | ARES_OPT_LOOKUPS);
 	if (rc != ARES_SUCCESS) {
+		c->ares = NULL;
+		forget_config(c);
 		if (!c->complained)
 			log_warn("names cannot be looked up: %s", ares_strerror(rc));
 		c->complained = true;
@@ -193,4 +210,47 @@ bool resolver_channel_searches(const struct resolver_channel *c, struct span nam
 			return true;
 	}
 	return false;
+}
+
+const char *resolver_channel_sources(const struct resolver_channel *c)
+{
+	return c->told.lookups ? c->told.lookups : "fb";
+}
+
+/*
+ * The @n-th of the domains that a name of @len bytes is looked for in: where there is room for it,
+ * and but for the root, which is the name as it is. False: there are no more.
+ */
+static bool nth_domain(const struct resolver_channel *c, size_t len, unsigned n,
+		       struct span *domain)
+{
+	for (int i = 0; i < c->told.ndomains; i++) {
+		*domain = search_domain(c, i);
+		if (domain->len && len + 1 + domain->len <= DNS_NAME_MAX && n-- == 0)
+			return true;
+	}
+	return false;
+}
+
+bool resolver_channel_candidate(const struct resolver_channel *c, struct span name, unsigned n,
+				char text[DNS_NAME_MAX + 2])
+{
+	bool whole = name.len && name.ptr[name.len - 1] == '.';
+	struct span domain;
+	unsigned domains = 0, as_is;
+	int dots = 0;
+
+	while (!whole && nth_domain(c, name.len, domains, &domain))
+		domains++;
+	for (size_t i = 0; i < name.len; i++)
+		dots += name.ptr[i] == '.';
+	as_is = dots >= c->told.ndots ? 0 : domains;
+	if (n > domains)
+		return false;
+	if (n == as_is)
+		snprintf(text, DNS_NAME_MAX + 2, "%.*s", (int)name.len, name.ptr);
+	else if (nth_domain(c, name.len, n - (n > as_is), &domain))
+		snprintf(text, DNS_NAME_MAX + 2, "%.*s.%.*s", (int)name.len, name.ptr,
+			 (int)domain.len, domain.ptr);
+	return true;
 }

@@ -108,9 +108,16 @@ class DnsServer:
                 message, peer = self._udp.recvfrom(4096)
                 if len(message) < 17:
                     return  # close() says so
-                self.asked.append(Question(message))
-                for answer in self._says(self.asked[-1], False):
+                question = Question(message)
+                question.peer = peer
+                self.asked.append(question)
+                for answer in self._says(question, False):
                     self._udp.sendto(answer, peer)
+
+    def send(self, question, *answers):
+        """Answers what came by UDP, later."""
+        for answer in answers:
+            self._udp.sendto(answer, question.peer)
 
     def _serve_tcp(self):
         with contextlib.suppress(OSError):

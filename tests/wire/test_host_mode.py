@@ -28,13 +28,25 @@ class Zone:
         self.names = {}
         self.ttl = 30
         self.code = 0
+        self.codes = {}  # by type
+        self.silent = set()  # types
+        self.holding = set()  # types that are answered with release()
+        self._held = []
         self.server = world.keep(DnsServer(world.client, CLIENT[4], self._says))
         self.conf = world.keep(ResolvConf(CLIENT[4], search=("shop.example", "example")))
 
     def _says(self, question, tcp):
         assert not tcp
-        if self.code:
-            return [question.answer(code=self.code)]
+        if question.type in self.silent:
+            return []
+        if question.type in self.holding:
+            self._held.append(question)
+            return []
+        return self._answer(question)
+
+    def _answer(self, question):
+        if code := self.codes.get(question.type, self.code):
+            return [question.answer(code=code)]
         if question.name.lower() not in self.names:
             return [question.answer(code=3)]
         version = {A: 4, AAAA: 6}[question.type]
@@ -42,8 +54,15 @@ class Zone:
                                                         self.names[question.name.lower()])
                                   if a.version == version), ttl=self.ttl)]
 
-    def asked(self, name):
-        return sum(q.name.lower() == name for q in self.server.asked)
+    def release(self):
+        self.holding = set()
+        for question in self._held:
+            self.server.send(question, *self._answer(question))
+        self._held = []
+
+    def asked(self, name, of=None):
+        return sum(q.name.lower() == name and of in (None, q.type)
+                   for q in list(self.server.asked))
 
     @property
     def option(self):
