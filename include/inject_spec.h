@@ -21,6 +21,14 @@
 #define INJECT_PROXY	"sluice-proxy"
 #define INJECT_SETTINGS 128
 
+/*
+ * In the classic form the proxy is told to stop together with the application, and gives its
+ * connections as long as the pod's terminationGracePeriodSeconds, if that is more than the default,
+ * of which its own drain-timeout is a little less.
+ */
+#define INJECT_GRACE_DEFAULT 30u
+#define INJECT_GRACE_MAX     86400u
+
 /* Values of INJECT_SWITCH, an annotation or a label of the pod, that mean "not this pod". */
 #define INJECT_OFF_WORDS 2
 extern const char *const inject_off_words[INJECT_OFF_WORDS];

@@ -111,6 +111,8 @@ static int inject_files(const struct config *c, const struct inject_options *o, 
 static int print_policy(const struct config *c, const struct inject_options *o, FILE *out,
 			struct err *e)
 {
+	if (o->component)
+		return err_usage(e, "--policy and --component: one at a time");
 	if (o->remove)
 		return err_usage(e, "--policy and --remove: kubectl delete takes a policy out");
 	if (c->operand_count)

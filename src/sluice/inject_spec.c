@@ -412,6 +412,22 @@ static const char *names_of(struct build *b, const struct option_table *table, u
 	return object_format(b->pool, "%s%.*s]", names, (int)strlen(line) - 1, line);
 }
 
+/* In the classic form, unless it is set: see INJECT_GRACE_DEFAULT. Empty is not set. */
+static void add_grace(struct build *b, struct object *map)
+{
+	static const char grace[] = "object.spec.?terminationGracePeriodSeconds.orValue(0)";
+	struct object *value;
+
+	if (b->options->form != INJECT_CLASSIC ||
+	    inject_settings_get(&b->options->settings, "drain-timeout"))
+		return;
+	value = object_text(b->pool, map, "drain-timeout", "");
+	if (value)
+		value->cel =
+			object_format(b->pool, "(%s > %u && %s <= %u) ?\n    string(%s) + 's' : ''",
+				      grace, INJECT_GRACE_DEFAULT, grace, INJECT_GRACE_MAX, grace);
+}
+
 static const char *chosen(struct build *b)
 {
 	const struct inject_settings *s = &b->options->settings;
@@ -422,6 +438,7 @@ static const char *chosen(struct build *b)
 	map->free_keys = true;
 	for (size_t i = 0; i < s->count; i++)
 		object_text(b->pool, map, s->items[i].name, s->items[i].value);
+	add_grace(b, map);
 	return expression_of(b, map);
 }
 

@@ -8,9 +8,6 @@
 #include <errno.h>
 #include <stdarg.h>
 
-/* Of the pods' terminationGracePeriodSeconds; our drain-timeout is a little less. */
-#define GRACE_DEFAULT 30u
-
 static const struct inject_kind kinds[] = {
 	{ "", "Pod", { NULL }, false },
 	{ "", "ReplicationController", { "spec", "template", NULL }, false },
@@ -280,10 +277,7 @@ static int add_annotations(struct inject_run *r, const struct inject_pod *w,
 		      false, pool, e);
 }
 
-/*
- * Told to stop together with the application, the proxy gives its connections the time that the
- * application has; by default that is longer than ours.
- */
+/* See INJECT_GRACE_DEFAULT. */
 static int wait_as_long(struct inject_run *r, const struct inject_pod *w, struct inject_settings *s,
 			struct object_pool *pool, struct err *e)
 {
@@ -291,7 +285,7 @@ static int wait_as_long(struct inject_run *r, const struct inject_pod *w, struct
 	uint32_t seconds;
 
 	if (inject_settings_get(s, "drain-timeout") ||
-	    parse_u32(text, GRACE_DEFAULT + 1, 86400, &seconds, NULL) < 0)
+	    parse_u32(text, INJECT_GRACE_DEFAULT + 1, INJECT_GRACE_MAX, &seconds, NULL) < 0)
 		return 0;
 	return inject_settings_add(s, "drain-timeout", object_format(pool, "%us", seconds), e);
 }

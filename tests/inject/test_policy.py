@@ -9,6 +9,7 @@ import subprocess
 import pytest
 import yaml
 
+from lib.pods import PREFIX, VALUES, annotated
 from lib.sluice import DONE, ROOT, SLUICE, USAGE, environment
 
 COMMITTED = ROOT / "container/kubernetes/policy.yaml"
@@ -83,11 +84,24 @@ def test_knows_the_options_that_set_knows():
     for name, names in known.items():
         assert names <= everything[name], name
     both = known["forRules"] | known["forProxy"]
+    # What the tests in the cluster try.
+    assert set(VALUES) == both
     for name in everything["forRules"] | everything["forProxy"]:
         done = subprocess.run([SLUICE, "inject", f"--set={name}=?"], capture_output=True, text=True,
                               check=False, timeout=60, env=environment(), input="")
         assert done.returncode in (DONE, USAGE), done
         assert ("that a pod can set" not in done.stderr) == (name in both), (name, done.stderr)
+
+
+def test_the_values_of_the_tests_are_accepted():
+    """One by one and all at once."""
+    everything = [annotated(name, **{name: value}) for name, value in VALUES.items()]
+    everything.append(annotated("all", **VALUES))
+    text = "---\n".join(yaml.safe_dump(one) for one in everything)
+    assert text.count(PREFIX) == 2 * len(VALUES)
+    done = subprocess.run([SLUICE, "inject"], capture_output=True, text=True, check=False,
+                          timeout=60, env=environment(), input=text)
+    assert done.returncode == DONE, done.stderr
 
 
 def test_what_is_chosen_is_in_it():
@@ -118,6 +132,7 @@ def test_strings_of_the_user_stay_strings():
 
 @pytest.mark.parametrize("args, part", [
     (["app.yaml"], "app.yaml"), (["-"], "'-'"), (["--remove"], "--remove"),
+    (["--component"], "--component"),
     (["--policy-api=v2"], "--policy-api"), (["--set=nothing=1"], "nothing"),
     (["--set=threads=0"], "--threads"), (["--policy"], "--policy"),
 ])
