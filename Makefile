@@ -253,6 +253,9 @@ bench: all # Compare with nft, HAProxy and Envoy, side by side
 	@scripts/deps bench
 	@SLUICE_BUILD=$(BUILD) CC=$(CC) /usr/bin/python3 tests/bench/run
 
+check-cluster: all # Run the tests that need a real Kubernetes, which is built the first time
+	@SLUICE_BUILD=$(BUILD) CC=$(CC) scripts/check-cluster
+
 lint: # Check formatting, static analysis, scripts and layers
 	+@scripts/lint
 
@@ -291,8 +294,8 @@ help: # Print this help
 	@sed -n 's/^#   \([A-Z][A-Za-z0-9]*=[a-z0-9]*\) */  \1|/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 
 FORCE:
-.PHONY: all unit fuzz fuzz-programs check soak demo image manifests bench lint check-layers deps deps-test install \
-	uninstall clean help print-sources print-unit print-fuzz FORCE
+.PHONY: all unit fuzz fuzz-programs check check-cluster soak demo image manifests bench lint \
+	check-layers deps deps-test install uninstall clean help print-sources print-unit print-fuzz FORCE
 .DELETE_ON_ERROR:
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
