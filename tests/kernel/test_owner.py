@@ -5,6 +5,7 @@ import subprocess
 import pytest
 
 from lib.netns import filesystem_owner
+from lib.patience import PATIENCE
 from lib.proc import child_setup
 from lib.world import ANY, CLIENT, POD
 
@@ -81,7 +82,7 @@ def test_forwarded_connections_are_hijacked(world, family, condition, by):
 def nft_as(world, uid, caps):
     rules = "add table inet t\n"
     return subprocess.run(["nft", "-f", "-"], input=rules, text=True, capture_output=True,
-                          check=False, timeout=20,
+                          check=False, timeout=PATIENCE,
                           preexec_fn=child_setup(world.pod, uid=uid, caps=caps))
 
 

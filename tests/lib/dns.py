@@ -8,6 +8,7 @@ import struct
 import tempfile
 import threading
 
+from .patience import PATIENCE
 from .proc import Process
 
 PTR, AAAA, A = 12, 28, 1
@@ -125,7 +126,7 @@ class DnsServer:
                 connection, peer = self._tcp.accept()
                 self.tcp_peers.append(peer)
                 with connection, contextlib.suppress(OSError, struct.error):
-                    connection.settimeout(10)
+                    connection.settimeout(PATIENCE)
                     while head := connection.recv(2, socket.MSG_WAITALL):
                         message = connection.recv(struct.unpack(">H", head)[0],
                                                   socket.MSG_WAITALL)

@@ -130,7 +130,7 @@ class Envoy(Process):
                           "--disable-hot-restart", "--concurrency", "1", "-l", "warning"],
                          netns=netns, uid=PROXY_UID, caps=())
         try:
-            wait_until(self._ready, "Envoy to be ready", timeout=30)
+            wait_until(self._ready, "Envoy to be ready")
         except (AssertionError, OSError) as e:
             self.end()
             raise AssertionError(f"{e}: {self.output}") from e

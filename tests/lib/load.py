@@ -8,6 +8,7 @@ import subprocess
 from collections import Counter
 
 from .native import build
+from .patience import PATIENCE
 from .proc import Process, wait_until
 from .world import ANY, APP_UID, LOOPBACK, OUTSIDE, POD
 
@@ -27,7 +28,8 @@ class Client(Process):
     def _answer(self):
         self._told += 1
         lines = wait_until(lambda: (m := [x for x in list(self.lines) if x.startswith("made ")]) and
-                           len(m) >= self._told and m, "the load's count")
+                           len(m) >= self._told and m, "the load's count",
+                           timeout=2 * PATIENCE)
         return tuple(int(n) for n in lines[self._told - 1].split()[1:])
 
     def made(self):

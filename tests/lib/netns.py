@@ -13,6 +13,8 @@ import socket
 import subprocess
 import time
 
+from .patience import PATIENCE
+
 CLONE_NEWNET = 0x40000000
 IFA_F_TENTATIVE = 0x40
 libc = ctypes.CDLL(None, use_errno=True)
@@ -95,8 +97,8 @@ class Netns:
     def run(self, argv, text=None, ok=True, **kwargs):
         """Runs a short program to its end inside; its standard output."""
         with self.entered():
-            done = subprocess.run(argv, input=text, capture_output=True, text=True, timeout=30,
-                                  check=False, **kwargs)
+            done = subprocess.run(argv, input=text, capture_output=True, text=True, check=False,
+                                  timeout=PATIENCE, **kwargs)
         if ok and done.returncode:
             raise AssertionError(f"{argv}: exit {done.returncode}: {done.stderr}")
         return done.stdout if ok else done
@@ -110,7 +112,7 @@ class Netns:
             with self.entered(), open("/proc/thread-self/net/if_inet6", encoding="ascii") as f:
                 return not any(int(line.split()[4], 16) & IFA_F_TENTATIVE for line in f)
 
-        end = time.monotonic() + 10
+        end = time.monotonic() + PATIENCE
         while not settled():
             assert time.monotonic() < end, "an address stays tentative"
             time.sleep(0.001)
@@ -132,11 +134,11 @@ class Netns:
         return self.run(["nft", "-s", "-a", "list", "ruleset"])
 
     def socket(self, family=4, kind=socket.SOCK_STREAM, uid=None, gid=None):
-        """A socket in here, owned by uid and gid, with a time-out of 10 s."""
+        """A socket in here, owned by uid and gid, that waits for PATIENCE."""
         af = socket.AF_INET6 if family == 6 else socket.AF_INET
         with self.entered(), filesystem_owner(uid, gid):
             s = socket.socket(af, kind)
-        s.settimeout(10)
+        s.settimeout(PATIENCE)
         return s
 
     def listen(self, address, port, transparent=False, backlog=1024):

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 
+from .patience import PATIENCE
 from .proc import Process, wait_until
 from .recorder import Recorder
 from .sluice import sluice
@@ -29,7 +30,7 @@ def started(world, netns, port, argv, family=4, **how):
         assert process.popen.poll() is None, process.output
         return listens(netns, port, family)
 
-    wait_until(up, f"{argv[0]} to listen", timeout=40)
+    wait_until(up, f"{argv[0]} to listen")
     return process
 
 
@@ -39,7 +40,7 @@ def certificate(directory, name="web.test"):
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
                     "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}", "-addext",
                     f"subjectAltName=DNS:{name}", "-days", "2", "-keyout", key, "-out", cert],
-                   check=True, capture_output=True, timeout=30)
+                   check=True, capture_output=True, timeout=PATIENCE)
     return key, cert
 
 
@@ -58,7 +59,7 @@ def postgres_data():
         made = Process([str(initdb), "-D", f"{home}/data", "-U", "postgres", "-A", "trust",
                         "--no-sync", "--no-locale", "-E", "UTF8"], uid=NOBODY,
                        env={"PATH": os.environ["PATH"]})
-        assert made.wait(50) == 0, made.output
+        assert made.wait() == 0, made.output
         made.end()
         with open(f"{home}/data/pg_hba.conf", "a", encoding="ascii") as f:
             f.write("host all all all trust\n")
@@ -86,7 +87,7 @@ class Twice:
             if stdin is not None:
                 process.popen.stdin.write(stdin)
                 process.popen.stdin.close()
-            status = process.wait(50)
+            status = process.wait(2 * PATIENCE)
             assert (status == 0) == ok, f"{argv[0]}: exit {status}: {process.output}"
             return process.output
         finally:

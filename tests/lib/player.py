@@ -6,6 +6,7 @@ import struct
 from . import http2_random
 from .http1_random import DEFECTS, Conversation
 from .native import build
+from .patience import PATIENCE
 from .proc import Process
 
 SEND, FIN, RESET = range(3)
@@ -133,7 +134,7 @@ def play(path, client, server, address, uid, room=0):
     player = Process([build("player"), str(path), client.path, server.path, address, str(PORT),
                       str(AT_ONCE), str(uid or 0), str(room)])
     try:
-        assert player.wait(timeout=100) == 0, player.output
+        assert player.wait(timeout=4 * PATIENCE) == 0, player.output
     finally:
         player.end()
     return json.loads(player.lines[-1])

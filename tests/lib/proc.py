@@ -8,6 +8,7 @@ import threading
 import time
 
 from .netns import check, libc, setns
+from .patience import PATIENCE
 
 CAPS = {"setgid": 6, "setuid": 7, "net_admin": 12, "net_raw": 13, "sys_ptrace": 19, "sys_admin": 21}
 PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_CAPBSET_DROP, PR_CAP_AMBIENT = 1, 8, 24, 47
@@ -91,7 +92,7 @@ class Process:
     def output(self):
         return "\n".join(self.lines)
 
-    def wait_line(self, part, timeout=20):
+    def wait_line(self, part, timeout=PATIENCE):
         """Waits until a line with `part` was printed; fails when the program ends without it."""
         def seen():
             return any(part in line for line in self.lines)
@@ -104,10 +105,10 @@ class Process:
         if self.popen.poll() is None:
             os.kill(self.pid, number)
 
-    def wait(self, timeout=30):
+    def wait(self, timeout=PATIENCE):
         """The exit status; the output is complete then."""
         status = self.popen.wait(timeout)
-        self._reader.join(5)
+        self._reader.join(20)
         return status
 
     def end(self):
@@ -133,7 +134,13 @@ def alive(pid):
         return False
 
 
-def wait_until(condition, what, timeout=10):
+def stopped(pid):
+    """Whether a process stands still."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+        return f.read().rsplit(")", 1)[1].split()[0] == "T"
+
+
+def wait_until(condition, what, timeout=PATIENCE):
     """Polls for what no event tells; returns the condition's value."""
     end = time.monotonic() + timeout
     while True:

@@ -8,6 +8,7 @@ import contextlib
 import socket
 import threading
 
+from .patience import PATIENCE
 from .witness import LINGER_RST
 
 
@@ -34,7 +35,7 @@ class Recorder:
                 self.connections += 1
                 for s in (near, far):
                     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    s.settimeout(50)
+                    s.settimeout(PATIENCE)
                 thread = threading.Thread(target=self._pass, args=(near, far), daemon=True)
                 self._threads.append(thread)
                 thread.start()
@@ -43,7 +44,7 @@ class Recorder:
         back = threading.Thread(target=self._pump, args=(far, near, "received"), daemon=True)
         back.start()
         self._pump(near, far, "sent")
-        back.join(50)
+        back.join(PATIENCE)
         near.close()
         far.close()
 
@@ -65,7 +66,7 @@ class Recorder:
     def counted(self):
         """Connections and bytes so far, once all connections have ended; and begins anew."""
         for thread in self._threads[1:]:
-            thread.join(50)
+            thread.join(PATIENCE)
             assert not thread.is_alive(), "a connection goes on"
         counted = self.connections, self.sent, self.received
         self.connections = self.sent = self.received = 0

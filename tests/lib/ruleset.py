@@ -8,6 +8,7 @@ import re
 import subprocess
 import time
 
+from .patience import PATIENCE
 from .proc import child_setup
 
 LEGACY = [(program, table) for program in ("iptables", "ip6tables") for table in ("raw", "nat")]
@@ -69,7 +70,7 @@ def state(pod, unused_sets=True):
 def restore(pod, text, program="iptables"):
     """Adds to the legacy tables, under their lock."""
     subprocess.run([f"{program}-legacy-restore", "-n", "-w", "20"], input=text, text=True,
-                   check=True, timeout=60, preexec_fn=child_setup(pod))
+                   check=True, timeout=PATIENCE, preexec_fn=child_setup(pod))
 
 
 def foreign(pod):

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 
 from .netns import check, libc
+from .patience import PATIENCE
 from .proc import child_setup
 from .sluice import PROXY, SLUICE, Result, environment, sanitized
 
@@ -64,7 +65,7 @@ class Scratch:
 
     def sluice(self, netns, *args, env=None, writable=None, **identity):
         """As lib.sluice.sluice(), whatever the status."""
-        done = subprocess.run(["/sluice", *args], capture_output=True, text=True, timeout=60,
+        done = subprocess.run(["/sluice", *args], capture_output=True, text=True, timeout=PATIENCE,
                               check=False, stdin=subprocess.DEVNULL, env=environment(env),
                               preexec_fn=self.setup(netns, writable, **identity))
         assert "sandbox refused" not in done.stderr, done

@@ -7,6 +7,7 @@ import threading
 import time
 from dataclasses import dataclass
 
+from .patience import PATIENCE
 from .proc import Process, wait_until
 from .world import ANY
 
@@ -106,7 +107,7 @@ class Server:
                 s, _ = self._listener.accept()
             except OSError:
                 return
-            s.settimeout(30)
+            s.settimeout(PATIENCE)
             thread = threading.Thread(target=self._run, args=(s,), daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -118,7 +119,7 @@ class Server:
     def wait(self):
         """Until all connections accepted so far have been served."""
         for thread in self._threads[1:]:
-            thread.join(30)
+            thread.join(PATIENCE)
             assert not thread.is_alive(), "a connection is still being served"
 
     def close(self):
@@ -184,7 +185,7 @@ class Load:
         """Lets that many more attempts end that fulfil the condition."""
         before = len(self.attempts)
         wait_until(lambda: sum(map(condition, self.attempts[before:])) >= more,
-                   f"{more} more attempts", timeout=30)
+                   f"{more} more attempts", timeout=2 * PATIENCE)
 
     @property
     def failures(self):
@@ -193,4 +194,5 @@ class Load:
     def close(self):
         self._stop.set()
         for t in self._threads:
-            t.join(10)
+            t.join(2 * PATIENCE)
+            assert not t.is_alive(), "an attempt hangs"

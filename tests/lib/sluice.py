@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 from dataclasses import dataclass
 
+from .patience import PATIENCE
 from .proc import child_setup
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -44,7 +45,7 @@ class Result:
 
 def sluice(netns, *args, status=DONE, env=None, pass_fds=(), **identity):
     """Runs `sluice ARGS` in a namespace; fails unless it exits with `status` (None: any)."""
-    done = subprocess.run([SLUICE, *args], capture_output=True, text=True, timeout=60,
+    done = subprocess.run([SLUICE, *args], capture_output=True, text=True, timeout=2 * PATIENCE,
                           check=False, stdin=subprocess.DEVNULL,
                           env=environment({**netns.environment, **(env or {})}),
                           pass_fds=pass_fds, preexec_fn=child_setup(netns, **identity))

@@ -3,6 +3,7 @@
 import subprocess
 
 from .native import build
+from .patience import PATIENCE
 from .proc import Process
 
 # The beginning of a ClientHello that names soak.test, in hexadecimal; its record ends with it.
@@ -31,7 +32,7 @@ class Storm(Process):
         if not self.popen.stdin.closed:
             self.popen.stdin.close()
 
-    def told(self, timeout=120):
+    def told(self, timeout=4 * PATIENCE):
         """{"requests", "connections", "bad", "failed"}."""
         self.wait_line("done ", timeout)
         words = next(line for line in self.lines if line.startswith("done ")).split()[1:]

@@ -12,6 +12,8 @@ import socket
 import struct
 import threading
 
+from .patience import PATIENCE
+
 SO_ORIGINAL_DST = 80
 LINGER_RST = struct.pack("ii", 1, 0)
 REDIRECT_PORTS = range(9211, 9227)
@@ -95,7 +97,8 @@ def _scoped(netns, address, port):
         return address, port, 0, socket.if_nametoindex(interface)
 
 
-def ask(netns, address, port, uid=None, gid=None, source=None, device=None, timeout=3):
+def ask(netns, address, port, uid=None, gid=None, source=None, device=None,
+        timeout=PATIENCE):
     """One connection's fate: the witness's answer, or {"by": "refused" | "timeout" | ...}."""
     with netns.socket(6 if ":" in address else 4, uid=uid, gid=gid) as s:
         s.settimeout(timeout)

@@ -7,6 +7,7 @@
     lo: 198.51.100.1, .2, 203.0.113.1, 2001:db8::1, ::2, 2001:db8:1::1      (servers out there)
 """
 import contextlib
+import time
 
 from .netns import Netns, veth
 from .witness import Beat, Witness, ask
@@ -29,7 +30,9 @@ class World:
 
     def __init__(self):
         self.stack = contextlib.ExitStack()
+        self.kept = []
         self._beat = None
+        self._beaten = float("-inf")
         self.client = self.netns()
         self.pod = self.netns()
         self._wire()
@@ -61,6 +64,7 @@ class World:
 
     def keep(self, thing, method="close"):
         """Ties a thing's end to the test's."""
+        self.kept.append(thing)
         self.stack.callback(getattr(thing, method))
         return thing
 
@@ -73,6 +77,12 @@ class World:
         if self._beat is None:
             self._beat = self.keep(Beat(self.pod, PROXY_UID))
         return self._beat
+
+    def stay_armed(self, every=20):
+        """In a long loop: a beat, but no more often than that, in seconds."""
+        if time.monotonic() >= self._beaten + every:
+            self.beat()
+            self._beaten = time.monotonic()
 
     def inbound(self, address, port, **kwargs):
         return ask(self.client, address, port, **kwargs)

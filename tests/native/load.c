@@ -26,7 +26,7 @@
 
 #define PLACES_MAX  512
 #define AT_ONCE_MAX 1024
-#define TIMEOUT_US  5000000
+#define TIMEOUT_US  30000000
 
 struct place {
 	struct sockaddr_storage sa;

@@ -36,7 +36,7 @@ enum what { SEND, FIN, RESET };
 enum how { ALL = 0, ONE = 1, FEW = 2, MANY = 3, IN_STEP = 16 };
 enum { CLIENT, SERVER };
 
-#define STALLED_MS 25000
+#define STALLED_MS 60000
 
 struct action {
 	uint8_t who, what, how;

@@ -13,7 +13,7 @@ from lib.sluice import DONE, DRIFT, FAILED, SLUICE, USAGE, environment, sluice
 from lib.witness import Beat, ask
 from lib.world import ANY, OUTSIDE, OUTSIDE_FAR, POD
 
-LONG = "--heartbeat-timeout=30s"
+LONG = "--heartbeat-timeout=60s"
 
 
 def test_twice_is_once(world):
@@ -82,7 +82,7 @@ def test_a_swap_leaves_no_sets_behind(pod):
 
 @pytest.mark.usefixtures("backend")
 def test_environment_and_command_line(pod):
-    env = {"SLUICE_OUTBOUND_EXCLUDE_PORTS": "80,81", "SLUICE_HEARTBEAT_TIMEOUT": "30s",
+    env = {"SLUICE_OUTBOUND_EXCLUDE_PORTS": "80,81", "SLUICE_HEARTBEAT_TIMEOUT": "60s",
            "SLUICE_EXCLUDE_UIDS": "", "SLUICE_INBOUND": "off"}
     sluice(pod.pod, "apply", env=env)
     pod.beat()
@@ -244,7 +244,7 @@ def test_twenty_that_race(pod):
     sluice(pod.pod, "apply", LONG)
     pod.beat()
     plans = [f"--outbound-exclude-ports={2000 + n}-3000" for n in range(20)]
-    env = environment({**pod.pod.environment, "SLUICE_LOCK_TIMEOUT": "30s"})
+    env = environment({**pod.pod.environment, "SLUICE_LOCK_TIMEOUT": "2m"})
     racing = [pod.keep(Process([SLUICE, "apply", LONG, plan], netns=pod.pod, env=env), "end")
               for plan in plans]
     assert [(p.wait(), p.output) for p in racing if p.wait() != 0] == []
@@ -256,7 +256,8 @@ def test_twenty_that_race(pod):
 
 @pytest.mark.usefixtures("backend")
 def test_no_connection_meets_neither_plan(pod):
-    """Plans are swapped while connections are made; both redirect all of them."""
+    """Plans are swapped while connections are made; both redirect all of them. (One beat is enough,
+    but where the machine takes long.)"""
     answers, stop = [], threading.Event()
 
     def connect():
@@ -264,13 +265,14 @@ def test_no_connection_meets_neither_plan(pod):
             answers.append(pod.inbound(POD[4], 80)["by"])
 
     sluice(pod.pod, "apply", LONG)
-    pod.beat()
+    pod.stay_armed()
     threads = [threading.Thread(target=connect) for _ in range(2)]
     for t in threads:
         t.start()
     try:
         for n in range(150):
             sluice(pod.pod, "apply", LONG, f"--inbound-exclude-ports={1000 + n}-2000")
+            pod.stay_armed()
     finally:
         stop.set()
         for t in threads:

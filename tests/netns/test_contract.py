@@ -222,7 +222,7 @@ def test_row(world, row, family):
     listen(world, row)
     world.client.ip("addr add fe80::77/64 dev eth0")
     world.wait_addresses()
-    sluice(world.pod, "apply", "--heartbeat-timeout=30s", *row.options.split())
+    sluice(world.pod, "apply", "--heartbeat-timeout=60s", *row.options.split())
     if row.armed:
         world.keep(Beat(world.pod, row.beat_uid, row.inbound_port))()
     packet = dict(row.packet)
@@ -251,7 +251,7 @@ def test_closed_stays_closed(world, family, where, by):
                "loopback": LOOPBACK[family], "none": None}[where]
     if address:
         w.listen(address, 80)
-    sluice(world.pod, "apply", "--heartbeat-timeout=30s")
+    sluice(world.pod, "apply", "--heartbeat-timeout=60s")
     world.beat()
     assert world.inbound(POD[family], 80)["by"] == by
     if where == "address":
@@ -275,7 +275,7 @@ def test_forwarded_connections_pass_by(world, family):
     w = world.witness()
     w.listen_proxy()
     w.listen(ANY[family], 80)
-    sluice(world.pod, "apply", "--heartbeat-timeout=30s", "--inbound-closed=redirect")
+    sluice(world.pod, "apply", "--heartbeat-timeout=60s", "--inbound-closed=redirect")
     world.beat()
     assert world.inbound(behind[family], 80)["by"] == "vm"
     assert world.inbound(POD[family], 80)["by"] == "inbound"
@@ -285,7 +285,7 @@ def test_a_device_bound_socket_of_an_excluded_uid(world, family):
     """The documented way out for SO_BINDTODEVICE, which no redirect to loopback can serve."""
     world.witness(world.client).listen(ANY[family], 80)
     world.witness().listen_proxy()
-    sluice(world.pod, "apply", "--heartbeat-timeout=30s", "--exclude-uids=1000")
+    sluice(world.pod, "apply", "--heartbeat-timeout=60s", "--exclude-uids=1000")
     world.beat()
     assert world.outbound(CLIENT[family], 80, device="eth0")["by"] == "app"
     assert world.outbound(CLIENT[family], 80, uid=1001)["by"] == "outbound"
@@ -296,7 +296,7 @@ def test_a_late_ipv6_address_is_covered(world):
     w = world.witness()
     w.listen_proxy()
     world.pod.ip("addr flush dev eth0 scope global")
-    sluice(world.pod, "apply", "--heartbeat-timeout=30s")
+    sluice(world.pod, "apply", "--heartbeat-timeout=60s")
     world.pod.ip(f"addr add {POD[6]}/64 dev eth0")
     world.wait_addresses()
     w.listen("::", 80)

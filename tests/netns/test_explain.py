@@ -86,8 +86,8 @@ class Pod:
         """Who answers, on which port, and what was the original destination."""
         port = next(self._source_ports)
         if c.direction == "inbound":
-            return ask(self.world.client, c.to, c.port, source=(c.source, port), timeout=2)
-        return ask(self.netns, c.to, c.port, uid=c.uid, gid=c.gid, timeout=2,
+            return ask(self.world.client, c.to, c.port, source=(c.source, port))
+        return ask(self.netns, c.to, c.port, uid=c.uid, gid=c.gid,
                    source=("::" if c.family == 6 else "0.0.0.0", port))
 
 

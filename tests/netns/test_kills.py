@@ -86,11 +86,10 @@ def test_apply_killed(world, backend):
     stage = Stage(world, "apply")
     sluice(stage.pod, "apply", *PLANS[0])
     stage.now = str(PLANS[0])
-    world.beat()
+    world.stay_armed()
     stage.load.start(at_once=2, interval_us=500)
     for n in range(SWAPS):
-        if n % 50 == 49:
-            world.beat()
+        world.stay_armed()
         stage.go(["apply", *PLANS[(n + 1) % len(PLANS)]])
     made = stage.load.end()
     print(f"{backend}: {dict(stage.hits)}, {made} connections, odd ones {dict(stage.load.odd())}")

@@ -4,10 +4,11 @@ import socket
 
 import pytest
 
+from lib.patience import PATIENCE
 from lib.sluice import sluice
 from lib.world import ANY, CLIENT, LOOPBACK, POD
 
-LONG = "--heartbeat-timeout=30s"
+LONG = "--heartbeat-timeout=60s"
 FOREIGN = """
 table ip nat {
     chain PREROUTING { type nat hook prerouting priority -100; tcp dport 1 dnat to :2; }
@@ -72,10 +73,8 @@ def redirected(world, family, direction):
     world.beat()
     c = world.keep((world.client if inbound else world.pod).socket(family))
     c.connect(((POD if inbound else CLIENT)[family], 80))
-    proxy.settimeout(3)
     s = world.keep(proxy.accept()[0])
-    s.settimeout(3)
-    c.settimeout(3)
+    s.settimeout(PATIENCE)
     c.sendall(b"x")
     assert s.recv(1) == b"x"
     return c, s

@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from lib.machine import not_in_a_chroot
+from lib.patience import PATIENCE
 from lib.proc import child_setup
 from lib.randomly import times
 from lib.ruleset import foreign, state
@@ -53,7 +54,7 @@ class Pair:
         self.near = world.keep(client.socket(6 if ":" in to else 4, uid=uid))
         self.near.connect((to, 80))
         self.far = world.keep(listener.accept()[0])
-        self.far.settimeout(10)
+        self.far.settimeout(PATIENCE)
         self.half_closed = False
 
     def half_close(self):

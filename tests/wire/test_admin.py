@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from lib.patience import PATIENCE
 from lib.proc import child_setup
 from lib.servers import http_connection
 from lib.sluice import FAILED, PROXY, USAGE, environment
@@ -142,7 +143,7 @@ def test_the_admin_port_is_counted_nowhere(admin):
 
 def run(world, *args, caps=(), env=None):
     """A start that is meant to fail: (status, output of both streams)."""
-    done = subprocess.run([PROXY, *args], capture_output=True, text=True, timeout=20, check=False,
+    done = subprocess.run([PROXY, *args], capture_output=True, text=True, timeout=PATIENCE, check=False,
                           env=environment(env),
                           preexec_fn=child_setup(world.pod, uid=PROXY_UID, caps=caps))
     return done.returncode, done.stdout, done.stderr

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from lib.patience import PATIENCE
 from lib.proc import wait_until
 from lib.sluice import PROXY, environment, sluice
 from lib.world import LOOPBACK, POD
@@ -55,7 +56,7 @@ def test_one_address(world, start_proxy):
 def fails(netns, *args):
     """(exit status, what it says) of a proxy that does not start."""
     with netns.entered():
-        done = subprocess.run([PROXY, *args], capture_output=True, text=True, timeout=30,
+        done = subprocess.run([PROXY, *args], capture_output=True, text=True, timeout=PATIENCE,
                               env=environment(), check=False)
     return done.returncode, done.stderr
 

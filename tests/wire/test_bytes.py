@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from lib.patience import PATIENCE
 from lib.servers import Server, digest, pattern, read_all
 from lib.sluice import sanitized
 
@@ -84,7 +85,7 @@ def duplex(s, size, seed, slow):
     try:
         return digest(read_all(s, pause=0.005 if slow else 0, pause_until=MIB))
     finally:
-        sender.join(30)
+        sender.join(PATIENCE)
 
 
 def test_a_stalled_reader_holds_the_sender_back(side, proxy, world):
@@ -92,7 +93,7 @@ def test_a_stalled_reader_holds_the_sender_back(side, proxy, world):
     hold, done = threading.Event(), []
 
     def serve(s):
-        hold.wait(20)
+        hold.wait(PATIENCE)
         done.append(digest(read_all(s)))
 
     server = world.keep(Server(side.server, 4, PORT, serve))
@@ -110,7 +111,7 @@ def test_a_stalled_reader_holds_the_sender_back(side, proxy, world):
         assert sent < len(data), "64 MiB went into thin air"
         rss = resident(proxy.worker)
         hold.set()
-        s.settimeout(30)
+        s.settimeout(PATIENCE)
         s.sendall(data[sent:])
         s.shutdown(socket.SHUT_WR)
         assert s.recv(1) == b""

@@ -8,9 +8,6 @@ from lib.randomly import generator
 from lib.sluice import sluice
 
 PATIENT = "--heartbeat-timeout=20s"
-# Of a player that stands still one learns after 25 s; of one that a sanitizer slows down, later.
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture
 def conversations(tmp_path, side, family):

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from lib.patience import PATIENCE
 from lib.proc import Process, child_setup, wait_until
 from lib.rawhttp import RawHttp
 from lib.servers import Server, read_all
@@ -27,7 +28,6 @@ def authority(family, port=PORT, where=OUTSIDE):
 
 def connect(world, family=4, port=9001):
     s = world.keep(world.pod.socket(family, uid=1000))
-    s.settimeout(20)
     s.connect((LOOPBACK[family], port))
     return s
 
@@ -37,8 +37,8 @@ def http(world, family=4):
 
 
 def curl(world, *args, env=None, ok=True):
-    done = subprocess.run(["curl", "-sS", "--max-time", "20", *args], capture_output=True,
-                          text=True, check=False, timeout=60, env=env,
+    done = subprocess.run(["curl", "-sS", "--max-time", str(PATIENCE), *args], capture_output=True,
+                          text=True, check=False, timeout=2 * PATIENCE, env=env,
                           preexec_fn=child_setup(world.pod, uid=1000))
     assert not ok or done.returncode == 0, done
     return done
@@ -324,7 +324,7 @@ def test_how_a_server_ends_is_how_its_client_ends(world, proxy, family, reset):
     def serve(s):
         s.recv(1000)
         s.sendall(head)
-        passed.wait(10)
+        passed.wait(PATIENCE)
         if reset:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             s.close()
@@ -474,7 +474,7 @@ def test_a_client_that_resets_ends_its_server(world, proxy, family):
     wait_until(lambda: proxy.metrics().sum("sluice_connections_active") == 1, "the server")
     s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     s.close()
-    assert ended.wait(10)
+    assert ended.wait(PATIENCE)
     m = proxy.settled("outbound", 1)
     assert m.by("sluice_connections_closed_total", "outcome") == {"reset_by_client": 1}
 
@@ -484,7 +484,6 @@ def test_other_machines_are_not_served(world, start_proxy, family):
     proxy = start_proxy("--virtual-interfaces=veth+")
     for netns, address in ((world.client, POD), (world.pod, POD)):
         with netns.socket(family) as s:
-            s.settimeout(20)
             with pytest.raises(ConnectionResetError):
                 s.connect((address[family], 9001))
                 s.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")

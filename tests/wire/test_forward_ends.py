@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from lib.patience import PATIENCE
 from lib.proc import wait_until
 from lib.servers import Server, read_all
 
@@ -59,7 +60,7 @@ def test_an_upgrade_with_a_request_behind_it(world, proxy, family):
 
     def serve(s):
         got.append(s.recv(1000))
-        assert sent.wait(10)
+        assert sent.wait(PATIENCE)
         s.sendall(SWITCHING)
         got.append(read_all(s))
 
@@ -83,7 +84,6 @@ def test_a_client_that_reads_when_it_has_sent_all(world, proxy, family):
     size = 30 << 20
 
     def serve(s):
-        s.settimeout(100)
         f = s.makefile("rb")
         while f.readline() != b"\r\n":
             pass
@@ -96,7 +96,6 @@ def test_a_client_that_reads_when_it_has_sent_all(world, proxy, family):
 
     world.keep(Server(world.client, family, PORT, serve))
     c = http(world, family)
-    c.socket.settimeout(100)
     c.request("POST", "/", bytes(size), host=authority(family))
     assert c.response() == (200, bytes(size))
 
@@ -123,7 +122,7 @@ def test_a_client_that_goes_before_its_answer(world, proxy, family):
     s = connect(world, family)
     s.sendall(request)
     s.close()
-    assert told.wait(20)
+    assert told.wait(PATIENCE)
     proxy.settled("outbound", 2)
 
 
@@ -161,7 +160,7 @@ def test_a_drain(world, start_proxy, family):
 
     def serve(s):
         while data := s.recv(1000):
-            assert b"/slow" not in data or go.wait(100)
+            assert b"/slow" not in data or go.wait(PATIENCE)
             s.sendall(b"HTTP/1.1 204 x\r\n\r\n")
 
     world.keep(Server(world.client, family, PORT, serve))

@@ -10,6 +10,7 @@ import h2.connection
 import h2.events
 import pytest
 
+from lib.patience import PATIENCE
 from lib.proc import Process, child_setup, wait_until
 from lib.servers import Server
 from lib.sluice import sluice
@@ -135,7 +136,7 @@ def test_h2load(world, proxy, nghttpd):
     nghttpd()
     done = subprocess.run(
         ["h2load", "-n", "2000", "-c", "10", "-m", "20", "--connect-to=127.0.0.1:9001",
-         f"http://{authority(4)}/small"], capture_output=True, text=True, timeout=60, check=True,
+         f"http://{authority(4)}/small"], capture_output=True, text=True, timeout=2 * PATIENCE, check=True,
         preexec_fn=child_setup(world.pod, uid=1000))
     assert "2000 succeeded, 0 failed" in done.stdout, done.stdout
     m = proxy.settled("outbound", 10)
@@ -263,7 +264,7 @@ def test_grpc(world, proxy, family):
     server.wait_line("ready")
     client = world.keep(Process([sys.executable, str(CALLS), authority(family, 50051)],
                                 netns=world.pod, uid=1000), "end")
-    assert client.wait(60) == 0, client.output
+    assert client.wait() == 0, client.output
     assert client.lines[-1] == "OK 20"
     m = proxy.settled("outbound", 1)
     assert m.by("rpc_client_call_duration_seconds_count", "rpc_response_status_code") == {
@@ -276,7 +277,6 @@ def test_redirected_by_authority(world, start_proxy, nghttpd, family):
     sluice(world.pod, "apply", PATIENT)
     start_proxy(PATIENT, "--outbound-mode=host").wait_armed()
     s = world.keep(world.pod.socket(family, uid=1000))
-    s.settimeout(20)
     s.connect((OUTSIDE_NEAR[family], 99))
     c = Client(s)
     assert c.answer(c.request(authority(family))) == ["200", b"hello"]

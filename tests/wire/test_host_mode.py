@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from lib.dns import A, AAAA, DnsServer, ResolvConf
+from lib.patience import PATIENCE
 from lib.proc import wait_until
 from lib.rawhttp import RawHttp
 from lib.servers import Server, read_all
@@ -165,7 +166,6 @@ def test_a_name_server_that_is_silent(world, start_proxy):
                      "udp dport 53 drop; }; }")
     start_proxy(f"--resolv-conf={conf.path}")
     c = http(world)
-    c.socket.settimeout(60)
     status, body = get(c, "web.example.org")
     assert (status, body) == (504, b"sluice-proxy: no name server answers\n")
 
@@ -242,7 +242,6 @@ def test_a_client_that_goes_while_its_host_is_looked_up(world, start_proxy):
 
 def redirected(world, family=4, port=PORT, where=OUTSIDE_NEAR):
     s = world.keep(world.pod.socket(family, uid=1000))
-    s.settimeout(20)
     s.connect((where[family], port))
     return s
 
@@ -356,7 +355,7 @@ def test_many_hosts_at_once(world, start_proxy, zone, family):
     for t in threads:
         t.start()
     for t in threads:
-        t.join(60)
+        t.join(2 * PATIENCE)
     assert not wrong
     m = by_host.settled("outbound", 1000)
     assert m.sum("http_client_request_duration_seconds_count") == 1000

@@ -10,6 +10,7 @@ import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 
+from lib.patience import PATIENCE
 from lib.proc import Process, wait_until
 from lib.servers import Server, listens
 from lib.sluice import sanitized
@@ -28,7 +29,7 @@ def run(world, side):
     """Runs a program on the client's side, as the application's user; its output."""
     def start(*argv):
         process = world.keep(Process(list(argv), netns=side.client, uid=side.uid), "end")
-        assert process.wait(timeout=50) == 0, process.output
+        assert process.wait(2 * PATIENCE) == 0, process.output
         return process.output
     return start
 
@@ -155,7 +156,7 @@ def tls_server(world, side, tmp_path):
                     "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=web.test", "-days", "2",
                     "-keyout", str(key), "-out", str(certificate)],
                                netns=side.server), "end")
-    assert made.wait(timeout=20) == 0, made.output
+    assert made.wait() == 0, made.output
     process = world.keep(Process(["openssl", "s_server", "-accept", "8443", "-key", str(key),
                                   "-cert", str(certificate), "-www", "-quiet", "-alpn", "h2"],
                                  netns=side.server), "end")

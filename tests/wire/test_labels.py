@@ -38,7 +38,7 @@ def paths(side, *targets):
 def run(world, side, *argv):
     """Runs a program on the client's side; its output."""
     process = world.keep(Process(list(argv), netns=side.client, uid=side.uid), "end")
-    assert process.wait(timeout=60) == 0, process.output
+    assert process.wait() == 0, process.output
     return process.output
 
 
@@ -87,7 +87,7 @@ def test_without_routes_no_path_is_a_label(side, proxy, nginx):
 ])
 def test_routes_that_are_none(world, start_proxy, route, says):
     process = start_proxy(f"--route={route}", ready=False)
-    assert process.wait(timeout=20) == 2
+    assert process.wait() == 2
     assert process.output.splitlines() == [f"sluice-proxy: error: {says}"]
 
 

@@ -8,6 +8,7 @@ import tempfile
 
 import pytest
 
+from lib.patience import PATIENCE
 from lib.proc import child_setup, wait_until
 from lib.servers import http_connection
 from lib.sluice import sluice
@@ -59,7 +60,7 @@ def browse(world):
             done = subprocess.run(
                 [BROWSER, "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}",
                  "--no-proxy-server", "--enable-logging=stderr", "--virtual-time-budget=7000",
-                 *options, "--dump-dom", url], capture_output=True, text=True, timeout=50,
+                 *options, "--dump-dom", url], capture_output=True, text=True, timeout=2 * PATIENCE,
                 check=True, preexec_fn=child_setup(world.pod))
         return Tables(done.stdout), [x for x in done.stderr.splitlines() if "CONSOLE" in x]
     return start

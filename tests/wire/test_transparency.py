@@ -11,6 +11,7 @@ import threading
 import pytest
 
 from lib.netns import libc
+from lib.patience import PATIENCE
 from lib.proc import wait_until
 from lib.rawhttp import RawHttp
 from lib.servers import Server, pattern
@@ -37,7 +38,7 @@ def fill(s, data=bytes(1 << 16)):
         except BlockingIOError:
             stalled += 1
             threading.Event().wait(0.01)
-    s.settimeout(30)
+    s.settimeout(PATIENCE)
     return sent
 
 
@@ -62,7 +63,7 @@ def test_a_client_that_reads_nothing_and_resets(side, family, proxy, world):
 
     server = world.keep(Server(side.server, family, PORT, serve))
     s = side.connect(family, PORT)
-    assert full.wait(30)
+    assert full.wait(PATIENCE)
     reset(s)
     server.wait()
     assert met and met[0] in (ConnectionResetError, BrokenPipeError)
@@ -72,7 +73,7 @@ def test_a_client_that_reads_nothing_and_resets(side, family, proxy, world):
 def test_a_server_that_reads_nothing_and_resets(side, family, proxy, world):
     """The same the other way; what the client sent and nobody took is gone, as ever."""
     go = threading.Event()
-    world.keep(Server(side.server, family, PORT, lambda s: (go.wait(30), reset(s))))
+    world.keep(Server(side.server, family, PORT, lambda s: (go.wait(PATIENCE), reset(s))))
     with side.connect(family, PORT) as s:
         fill(s)
         go.set()
@@ -93,7 +94,7 @@ def test_a_server_that_resets_while_the_client_does_not_read(side, proxy, world)
 
     world.keep(Server(side.server, 4, PORT, serve))
     with side.connect(4, PORT) as s:
-        assert gone.wait(30)
+        assert gone.wait(PATIENCE)
         with pytest.raises(ConnectionResetError):
             while s.recv(1 << 16):
                 pass
@@ -108,7 +109,6 @@ def test_a_window_that_opens_a_little_at_a_time(side, family, proxy, world):
     s = side.client.socket(family, uid=side.uid)
     with s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
-        s.settimeout(30)
         s.connect((side.address[family], PORT))
         got = bytearray()
         while more := s.recv(701):
@@ -164,7 +164,6 @@ def test_a_destination_that_never_answers(world, proxy, family):
     # As few tries as there can be; the default takes two minutes.
     world.pod.sysctl("net/ipv4/tcp_syn_retries", 1)
     with world.pod.socket(family, uid=1000) as s:
-        s.settimeout(50)
         s.connect((where, 80))
         s.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         with pytest.raises(ConnectionResetError):
@@ -221,7 +220,7 @@ def options(pid):
 def test_both_legs_send_at_once_and_are_kept_alive(side, family, proxy, world):
     """No delay by Nagle; probes that keep what is on the way awake; a worker's death is a reset."""
     ended = threading.Event()
-    world.keep(Server(side.server, family, PORT, lambda s: (s.sendall(b"x"), ended.wait(30))))
+    world.keep(Server(side.server, family, PORT, lambda s: (s.sendall(b"x"), ended.wait(PATIENCE))))
     with side.connect(family, PORT) as s:
         assert s.recv(1) == b"x"
         born = {"nodelay": 1, "inline": 1, "linger": (1, 0)}
@@ -230,17 +229,17 @@ def test_both_legs_send_at_once_and_are_kept_alive(side, family, proxy, world):
         assert len(legs) == 2
         # Flows that end soon are spared the probes: they begin a little later.
         wait_until(lambda: options(proxy.worker) == 2 * [{**born, "keepalive": (25, 25, 127)}],
-                   "keepalive on both legs", timeout=20)
+                   "keepalive on both legs")
     ended.set()
 
 
 def test_the_server_knows_its_client_before_a_byte_was_sent(side, family, proxy, world):
     """Nothing is waited for to find out what is spoken: both ends may be silent for ever."""
     connected, go = threading.Event(), threading.Event()
-    world.keep(Server(side.server, family, PORT, lambda s: (connected.set(), go.wait(30),
+    world.keep(Server(side.server, family, PORT, lambda s: (connected.set(), go.wait(PATIENCE),
                                                             s.sendall(b"at last"))))
     with side.connect(family, PORT) as s:
-        assert connected.wait(10), "the server was not connected to"
+        assert connected.wait(PATIENCE), "the server was not connected to"
         m = proxy.metrics()
         assert m.sum("sluice_bytes_total", direction=side.direction) == 0
         go.set()
