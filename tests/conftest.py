@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Fixtures: every test gets a world of its own, so any number of them may run at once."""
+import os
 import resource
 
 import pytest
 
+from lib.evidence import evidence, summary
 from lib.randomly import seed
 from lib.world import World
 
@@ -15,8 +17,20 @@ def pytest_configure():
     seed()  # before there are workers, which inherit it
 
 
-def pytest_terminal_summary(terminalreporter):
+def pytest_terminal_summary(terminalreporter, config):
     terminalreporter.write_line(f"random tests: SLUICE_SEED={seed()} runs the same ones again")
+    if "SLUICE_WHY" in os.environ and not hasattr(config, "workerinput"):
+        stats = terminalreporter.stats
+        with open(os.environ["SLUICE_WHY"], "a", encoding="utf-8") as f:
+            f.write(summary(stats.get("failed", []) + stats.get("error", [])))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """What a failure's world looked like, while it is there."""
+    report = (yield).get_result()
+    if report.failed and call.when == "call" and "world" in item.funcargs:
+        report.sections += evidence(item.funcargs["world"])
 
 
 @pytest.fixture
