@@ -6,6 +6,7 @@ import resource
 import pytest
 
 from lib.evidence import evidence, summary
+from lib.native import scratch_directory
 from lib.randomly import seed
 from lib.world import World
 
@@ -15,6 +16,9 @@ def pytest_configure():
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     seed()  # before there are workers, which inherit it
+    # The lock of the legacy tables is the machine's. Here each worker has one of its own: another
+    # one's twenty at once may keep a test from it for longer than sluice waits.
+    os.environ["XTABLES_LOCKFILE"] = str(scratch_directory() / "xtables.lock")
 
 
 def pytest_terminal_summary(terminalreporter, config):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Compiles the helpers in tests/native when a test first needs them; they go with the run."""
+"""Compiles the helpers in tests/native when a test first needs them; they go with the run, as all
+does that is in its directory."""
 import atexit
 import fcntl
 import functools
@@ -8,6 +9,8 @@ import pathlib
 import shutil
 import subprocess
 import tempfile
+
+from .patience import PATIENCE
 
 SOURCES = pathlib.Path(__file__).resolve().parents[1] / "native"
 PREFIX = "sluice-native."
@@ -40,7 +43,8 @@ def _remove_left_ones():
 
 
 @functools.cache
-def _directory():
+def scratch_directory():
+    """This process's own, for as long as it lives."""
     _remove_left_ones()
     made = tempfile.mkdtemp(prefix=PREFIX)
     while _locked(made) is None:  # another run took it for one that was left, in that moment
@@ -53,8 +57,8 @@ def _directory():
 @functools.cache
 def build(name, *flags):
     """The path of the program made of tests/native/NAME.c; with "-shared", of the library."""
-    made = _directory() / name
+    made = scratch_directory() / name
     subprocess.run([os.environ.get("CC") or "cc", "-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall",
                     "-fPIC", "-o", made, SOURCES / f"{name}.c", *flags, "-ldl", "-pthread"],
-                   check=True, timeout=60)
+                   check=True, timeout=2 * PATIENCE)
     return made

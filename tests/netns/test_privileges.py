@@ -47,7 +47,7 @@ def test_names_need_the_files_that_hold_them(world, scratch):
 
 
 def test_the_legacy_tables_need_a_lock_file(world, scratch):
-    legacy = {"SLUICE_BACKEND": "iptables"}
+    legacy = {"SLUICE_BACKEND": "iptables", "XTABLES_LOCKFILE": ""}
     scratch.sluice(world.pod, "apply", env=legacy).one_error(
         FAILED, "/run/xtables.lock", "XTABLES_LOCKFILE")
     (scratch.path / "lock").mkdir()
