@@ -18,6 +18,9 @@ class Proxy(Process):
 
     def __init__(self, netns, *args, caps=(), uid=PROXY_UID, env=None, ready=True,
                  descriptors=None, stack=None, scratch=None):
+        self.netns = netns
+        # Beats of another, who may have ended a moment ago.
+        self._heard = {address: (heard, float("-inf")) for address, heard in self._legacy_beats()}
         limits = {"nofile": descriptors, "stack": stack}
         limit = [f"--{name}={value}:{value}" for name, value in limits.items() if value]
         limit = ["prlimit", *limit] if limit else []
@@ -25,8 +28,6 @@ class Proxy(Process):
         super().__init__([*limit, f"/{PROXY.name}" if scratch else PROXY, *args],
                          env=environment(env),
                          setup=scratch.setup(**identity) if scratch else child_setup(**identity))
-        self.netns = netns
-        self._heard = {}
         if ready:
             try:
                 self.wait_line("sluice-proxy: ready: ")
@@ -39,14 +40,21 @@ class Proxy(Process):
         """The worker's pid."""
         return wait_until(lambda: children(self.pid), "a worker")[0]
 
+    def _legacy_beats(self):
+        """(address, tick when it was heard last)."""
+        if self.netns.environment.get("SLUICE_BACKEND") != "iptables":
+            return []
+        listed = self.netns.run(["cat", "/proc/net/xt_recent/sluice_alive"], ok=False).stdout
+        return re.findall(r"src=(\S+) .*last_seen: (\d+)", listed)
+
     def _armed_legacy(self):
         """As armed(): beats heard in the last second, by when we saw the list change.
 
         The kernel counts ticks, of which there are 100 a second at least: one more may pass.
         """
-        listed = self.netns.run(["cat", "/proc/net/xt_recent/sluice_alive"])
+        beats = self._legacy_beats()
         now = time.monotonic()
-        for address, heard in re.findall(r"src=(\S+) .*last_seen: (\d+)", listed):
+        for address, heard in beats:
             if self._heard.get(address, (None,))[0] != heard:
                 self._heard[address] = heard, now
         return sum(now - seen <= 1.02 for _, seen in self._heard.values())

@@ -4,10 +4,14 @@ import fcntl
 
 import pytest
 
+from lib.patience import PATIENCE
 from lib.proc import Process, wait_until
 from lib.proxy import Proxy
 from lib.sluice import SLUICE, environment, sluice
 from lib.world import ANY, CLIENT, LOOPBACK, POD
+
+# The proxy is alive until it is killed: a busy machine may let it starve for longer than the default.
+ALIVE = "--heartbeat-timeout=20s"
 
 pytestmark = pytest.mark.usefixtures("backend")
 
@@ -22,8 +26,8 @@ class Held:
 
     def __init__(self, world, family, mode):
         self.world, self.family = world, family
-        sluice(world.pod, "apply", mode, "--heartbeat-timeout=1s")
-        self.proxy = world.keep(Proxy(world.pod, mode, "--heartbeat-timeout=1s",
+        sluice(world.pod, "apply", mode, ALIVE)
+        self.proxy = world.keep(Proxy(world.pod, mode, ALIVE,
                                       caps=("net_raw",)), "end")
         wait_until(lambda: self.proxy.metrics().sum("sluice_armed"), "the redirect to be armed")
         self.pairs = [self._connect(world.client, world.pod, POD), self._connect(
@@ -35,12 +39,11 @@ class Held:
 
     def _connect(self, netns, server, to):
         listener = self.world.keep(server.listen(ANY[self.family], 80))
-        listener.settimeout(5)
         c = self.world.keep(netns.socket(self.family))
         c.connect((to[self.family], 80))
         s = self.world.keep(listener.accept()[0])
         for end in (c, s):
-            end.settimeout(5)
+            end.settimeout(PATIENCE)
         return c, s
 
     def work(self):
@@ -106,13 +109,13 @@ def test_whoever_applies_meanwhile_keeps_the_plan(world, family, mode):
     held = Held(world, family, mode)
     removing = start_remove(world, 60)
     wait_anchored(world.pod)
-    sluice(world.pod, "apply", mode, "--heartbeat-timeout=1s")
+    sluice(world.pod, "apply", mode, ALIVE)
     held.work()
     held.end()
     assert removing.wait() == 1
     assert removing.lines == ["sluice: error: somebody changed the rules while connections were "
                               "draining: nothing was removed"]
-    sluice(world.pod, "check", mode, "--heartbeat-timeout=1s")
+    sluice(world.pod, "check", mode, ALIVE)
 
 
 def test_a_drain_that_fails_says_how_to_go_on(world, family, mode, backend, tmp_path):

@@ -10,6 +10,7 @@ import socket
 
 import pytest
 
+from lib.patience import PATIENCE
 from lib.proc import Process, wait_until
 from lib.proxy import Proxy
 from lib.randomly import times
@@ -20,16 +21,18 @@ from lib.world import ANY, CLIENT, CLIENT_OTHER, LOOPBACK, OUTSIDE, POD, POD_NET
 pytestmark = pytest.mark.usefixtures("backend")
 
 MODE = "--inbound-mode=tproxy"
+# The proxy is alive until it is killed: a busy machine may let it starve for longer than the default.
+ALIVE = "--heartbeat-timeout=20s"
 TABLE = "29549"
 
 
-def apply(world, *options):
-    return sluice(world.pod, "apply", MODE, "--heartbeat-timeout=1s", *options)
+def apply(world, *options, alive=ALIVE):
+    return sluice(world.pod, "apply", MODE, alive, *options)
 
 
 def start_proxy(world, *options, caps=("net_raw",)):
     """A proxy that the rules believe in."""
-    proxy = world.keep(Proxy(world.pod, MODE, "--heartbeat-timeout=1s", *options, caps=caps),
+    proxy = world.keep(Proxy(world.pod, MODE, ALIVE, *options, caps=caps),
                        "end")
     wait_until(lambda: proxy.metrics().sum("sluice_armed"), "the redirect to be armed")
     return proxy
@@ -113,6 +116,7 @@ def test_without_a_proxy_it_is_direct(world, family):
 
 
 def test_after_a_crash_it_is_direct(served, family):
+    apply(served, alive="--heartbeat-timeout=1s")
     served.proxy.kill_all()
     wait_until(lambda: served.inbound(POD[family], 80, timeout=1)["by"] == "app",
                "connections to go direct")
@@ -273,12 +277,12 @@ def test_routing_that_is_gone_is_drift_and_comes_back(world):
     apply(world)
     world.pod.run(["ip", "rule", "del", "fwmark", "0x736d"])
     world.pod.run(["ip", "-6", "route", "flush", "table", TABLE])
-    done = sluice(world.pod, "check", MODE, "--heartbeat-timeout=1s", status=DRIFT)
+    done = sluice(world.pod, "check", MODE, ALIVE, status=DRIFT)
     assert done.out.splitlines() == [
         f"missing routing: {family}: fwmark 0x736d to local by table 29549"
         for family in ("IPv4", "IPv6")]
     assert apply(world).out.startswith("sluice: changed: ")
-    sluice(world.pod, "check", MODE, "--heartbeat-timeout=1s")
+    sluice(world.pod, "check", MODE, ALIVE)
     assert apply(world).out.startswith("sluice: nothing to change: ")
 
 
@@ -300,7 +304,7 @@ def test_rules_and_routing_come_and_go_together(world):
         if routing(world.pod)[:2] == ([], []):
             assert sluice(world.pod, "remove").out == "sluice: nothing to remove\n"
         else:
-            sluice(world.pod, "check", MODE, "--heartbeat-timeout=1s")
+            sluice(world.pod, "check", MODE, ALIVE)
 
 
 def test_removing_from_the_other_backend_leaves_the_routing(world, backend):
@@ -309,7 +313,7 @@ def test_removing_from_the_other_backend_leaves_the_routing(world, backend):
     before = routing(world.pod)
     assert sluice(world.pod, "remove", other).out == "sluice: nothing to remove\n"
     assert routing(world.pod) == before
-    sluice(world.pod, "check", MODE, "--heartbeat-timeout=1s")
+    sluice(world.pod, "check", MODE, ALIVE)
     sluice(world.pod, "remove", f"--backend={backend}")
     assert routing(world.pod)[:2] == ([], [])
 
@@ -325,7 +329,7 @@ def test_without_ipv6_on_lo(world):
     world.witness().listen(ANY[4], 80)
     world.pod.sysctl("net/ipv6/conf/lo/disable_ipv6", 1)
     apply(world)
-    sluice(world.pod, "check", MODE, "--heartbeat-timeout=1s")
+    sluice(world.pod, "check", MODE, ALIVE)
     proxy = start_proxy(world)
     assert from_client(world.inbound(POD[4], 80), 4)
     assert opened(proxy) == 1
@@ -345,12 +349,11 @@ def test_with_lo_down(world):
 def held(world, family, port=8080):
     """An open connection to the application, which holds it: both its ends."""
     listener = world.keep(world.pod.listen(ANY[family], port))
-    listener.settimeout(5)
     c = world.keep(world.client.socket(family))
     c.connect((POD[family], port))
     s = world.keep(listener.accept()[0])
     for end in (c, s):
-        end.settimeout(5)
+        end.settimeout(PATIENCE)
     c.sendall(b"x")
     assert s.recv(1) == b"x"
     return c, s
@@ -376,7 +379,7 @@ def test_a_changed_plan_leaves_connections(served, family):
 
 def test_redirected_connections_survive_the_change_to_it(world, family):
     """Translations stay while the mode changes, also where nothing else translates."""
-    sluice(world.pod, "apply", "--outbound=off", "--heartbeat-timeout=1s")
+    sluice(world.pod, "apply", "--outbound=off", ALIVE)
     start_proxy(world)
     client, server = held(world, family)
     apply(world, "--outbound=off")
@@ -388,7 +391,7 @@ def test_redirected_connections_survive_the_change_to_it(world, family):
 
 def test_the_change_back_resets(served, family):
     client, server = held(served, family)
-    sluice(served.pod, "apply", "--heartbeat-timeout=1s")
+    sluice(served.pod, "apply", ALIVE)
     for end in (client, server):
         with pytest.raises(ConnectionError):
             end.recv(1)
@@ -397,7 +400,7 @@ def test_the_change_back_resets(served, family):
 def test_redirect_rules_with_this_proxy(world, family):
     """Then the source cannot be kept, and is not: connections work all the same."""
     world.witness().listen(ANY[family], 80)
-    sluice(world.pod, "apply", "--heartbeat-timeout=1s")
+    sluice(world.pod, "apply", ALIVE)
     proxy = start_proxy(world)
     assert world.inbound(POD[family], 80)["peer"][0] == POD[family]
     assert opened(proxy) == 1

@@ -5,7 +5,8 @@ import signal
 
 import pytest
 
-from lib.proc import Process, wait_until
+from lib.patience import PATIENCE
+from lib.proc import Process, stopped, wait_until
 from lib.proxy import Proxy
 from lib.sluice import DONE, DRIFT, FAILED, SLUICE, environment, sluice
 from lib.world import OUTSIDE
@@ -76,7 +77,7 @@ def test_three_at_once_take_turns(applied):
                for _ in range(3)]
     alone = sluice(applied.pod, "verify", *OPTIONS)
     for process in running:
-        assert process.wait(50) == DONE, process.output
+        assert process.wait(2 * PATIENCE) == DONE, process.output
         assert process.lines[-1] == alone.out.splitlines()[-1], process.output
     assert "at work in this namespace: waiting" in alone.err + "".join(
         process.output for process in running)
@@ -166,16 +167,19 @@ def test_a_foreign_drop_is_noticed(applied):
 
 
 def test_beside_a_living_proxy(applied):
-    proxy = applied.keep(Proxy(applied.pod), "end")
+    # Alive throughout, however busy the machine is.
+    options = [*OPTIONS, "--heartbeat-timeout=20s"]
+    sluice(applied.pod, "apply", *options)
+    proxy = applied.keep(Proxy(applied.pod, options[-1]), "end")
     wait_until(lambda: "IPv4 yes, IPv6 yes" in sluice(applied.pod, "status").out,
                "both families to be armed")
-    done = sluice(applied.pod, "verify", *OPTIONS)
+    done = sluice(applied.pod, "verify", *options)
     assert {"out-redirect", "in-redirect", "out-proxy", "out-local", "in-closed"} <= \
         rows(done, "ok"), done.out
     assert "out-dead" in rows(done, "not tried"), done.out
     assert alive_and_serving(applied, proxy)
     sluice(applied.pod, "remove")
-    done = sluice(applied.pod, "verify", *OPTIONS, status=DRIFT)
+    done = sluice(applied.pod, "verify", *options, status=DRIFT)
     assert rows(done, "FAILED") > {"rules"}, done.out
 
 
@@ -198,10 +202,24 @@ def test_without_the_privilege_for_a_namespace(applied):
 
 
 def start(world):
-    process = world.keep(Process([SLUICE, "verify", *OPTIONS], netns=world.pod,
-                                 env=environment(world.pod.environment)), "end")
-    wait_until(lambda: len(world.pod.run(["ip", "rule"]).splitlines()) > 3, "verify to begin")
-    return process
+    """One that stands still amid its work, by SIGSTOP."""
+    def at_work():
+        return len(world.pod.run(["ip", "rule"]).splitlines()) > 3
+
+    def caught():
+        process = world.keep(Process([SLUICE, "verify", *OPTIONS], netns=world.pod,
+                                     env=environment(world.pod.environment)), "end")
+        while process.popen.poll() is None:
+            if not at_work():
+                continue
+            process.signal(signal.SIGSTOP)
+            wait_until(lambda: process.popen.poll() is not None or stopped(process.pid), "it to stop")
+            if process.popen.poll() is None and at_work():
+                return process
+            process.signal(signal.SIGCONT)
+        return None  # it was quicker than we are
+
+    return wait_until(caught, "verify to be met at its work")
 
 
 def test_where_nothing_can_be_tried_nothing_is_verified(applied):
@@ -215,6 +233,7 @@ def test_interrupted_it_cleans_up(applied, number):
     before = traces(applied.pod)
     process = start(applied)
     process.signal(number)
+    process.signal(signal.SIGCONT)
     assert process.wait() == FAILED
     assert traces(applied.pod) == before
     assert sluice(applied.pod, "verify", *OPTIONS).status == DONE

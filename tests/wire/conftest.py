@@ -3,14 +3,24 @@
 import pytest
 
 from lib.netns import Netns
+from lib.proc import wait_until
 from lib.proxy import Proxy
 from lib.servers import Nginx
 from lib.sluice import sluice
+from lib.witness import ask
 from lib.world import CLIENT, POD
 
 # A busy machine may starve the proxy for longer than the default: its connections would then go
 # direct, as they should, and an exact count would be off. The life tests use the defaults.
 PATIENT = "--heartbeat-timeout=20s"
+# The same where a test stops the proxy, or brings its heart to rest, and has to wait for as long.
+ALIVE = "--heartbeat-timeout=2s"
+
+
+def wait_proxied(world):
+    """Until a connection to the pod's port 80, where a witness listens, goes through the proxy:
+    one that has starved for a moment lets them go direct."""
+    wait_until(lambda: ask(world.client, POD[4], 80)["peer"][0] == POD[4], "a proxied connection")
 
 
 class Side:
@@ -27,7 +37,6 @@ class Side:
 
     def connect(self, family, port):
         s = self.client.socket(family, uid=self.uid)
-        s.settimeout(30)
         try:
             s.connect((self.address[family], port))
         except OSError:

@@ -4,10 +4,12 @@ import signal
 
 import pytest
 
+from lib.patience import PATIENCE
 from lib.proc import alive, wait_until
 from lib.sluice import sluice
 from lib.witness import ask
 from lib.world import CLIENT, POD
+from wire.conftest import ALIVE
 
 MEANT = {"X-Sluice": "1"}
 ORDERS = ["/drain", "/quit"]
@@ -15,8 +17,8 @@ ORDERS = ["/drain", "/quit"]
 
 @pytest.fixture
 def armed(world, start_proxy):
-    sluice(world.pod, "apply")
-    proxy = start_proxy("--threads=2")
+    sluice(world.pod, "apply", ALIVE)
+    proxy = start_proxy(ALIVE, "--threads=2")
     proxy.wait_armed()
     return proxy
 
@@ -57,12 +59,10 @@ def test_curl_from_inside(world, armed):
 def held(world, proxy, where, client, address):
     """A proxied connection that stays open: (client's, server's socket)."""
     listener = world.keep(where.listen("0.0.0.0", 80))
-    listener.settimeout(10)
     c = world.keep(client.socket(uid=1000))
     c.connect((address[4], 80))
     s = world.keep(listener.accept()[0])
-    s.settimeout(10)
-    c.settimeout(10)
+    s.settimeout(PATIENCE)
     listener.close()
     wait_until(lambda: proxy.metrics().sum("sluice_connections_active") >= 1, "a flow")
     return c, s
@@ -112,8 +112,8 @@ def test_drain_gives_the_redirect_up_and_stays(world, armed):
 @pytest.mark.parametrize("how", ["sigterm", "quit"])
 def test_a_stop_ends_a_drain(world, start_proxy, how):
     """It waits no longer for what the drain would have waited for, but is no second stop."""
-    sluice(world.pod, "apply")
-    proxy = start_proxy("--drain-timeout=1s")
+    sluice(world.pod, "apply", ALIVE)
+    proxy = start_proxy(ALIVE, "--drain-timeout=1s")
     proxy.wait_armed()
     c, _ = held(world, proxy, world.pod, world.client, POD)
     assert proxy.get("/drain", method="POST", headers=MEANT)[0] == 202
@@ -130,8 +130,8 @@ def test_a_stop_ends_a_drain(world, start_proxy, how):
 
 
 def test_quit_waits_for_open_connections(world, start_proxy):
-    sluice(world.pod, "apply")
-    armed = start_proxy("--threads=4")
+    sluice(world.pod, "apply", ALIVE)
+    armed = start_proxy(ALIVE, "--threads=4")
     armed.wait_armed()
     pair = held(world, armed, world.pod, world.client, POD)
     status, _, body = armed.get("/quit", method="POST", headers=MEANT)

@@ -7,16 +7,15 @@ import time
 
 import pytest
 
+from lib.patience import PATIENCE
 from lib.proc import child_setup, wait_until
 from lib.servers import Server, read_all
 from lib.sluice import sanitized, sluice
 from lib.witness import ask
 from lib.world import APP_UID, CLIENT, POD, PROXY_UID
-
-
+from wire.conftest import ALIVE, PATIENT
 
 PORT = 8600
-PATIENT = "--heartbeat-timeout=20s"
 MIB = 1 << 20
 
 
@@ -54,8 +53,8 @@ def direct(world):
 
 
 def test_connections(world, start_proxy):
-    sluice(world.pod, "apply")
-    proxy = start_proxy("--max-connections=20")
+    sluice(world.pod, "apply", ALIVE)
+    proxy = start_proxy(ALIVE, "--max-connections=20")
     assert proxy.metrics().sum("sluice_connections_limit") == 20
     proxy.wait_armed()
     world.witness().listen("0.0.0.0", 81)
@@ -94,8 +93,8 @@ def limit_descriptors(proxy, soft):
 
 
 def test_descriptors(world, start_proxy):
-    sluice(world.pod, "apply")
-    proxy = start_proxy("--max-descriptors=300", "--max-connections=10000")
+    sluice(world.pod, "apply", ALIVE)
+    proxy = start_proxy(ALIVE, "--max-descriptors=300", "--max-connections=10000")
     assert proxy.metrics().sum("process_max_fds") == 300
     limit = int(proxy.metrics().sum("sluice_connections_limit"))
     assert 30 < limit < 60
@@ -191,9 +190,9 @@ def test_the_parent_keeps_nothing_of_what_starting_took(start_proxy):
 @pytest.mark.parametrize("fail", ["open", "closed"])
 def test_memory(world, start_proxy, fail):
     """Near the limit new connections go direct; at it they wait, where they cannot."""
-    sluice(world.pod, "apply", f"--fail={fail}")
+    sluice(world.pod, "apply", ALIVE, f"--fail={fail}")
     limit = max(idle_memory(start_proxy) + 6, 8)
-    proxy = start_proxy(f"--max-memory={limit}MiB")
+    proxy = start_proxy(ALIVE, f"--max-memory={limit}MiB")
     assert proxy.metrics().sum("sluice_memory_limit_bytes") == limit * MIB
     if fail == "open":
         proxy.wait_armed()
@@ -233,8 +232,8 @@ def test_memory(world, start_proxy, fail):
 @pytest.mark.parametrize("gone", ["client", "server"])
 def test_a_dead_peer_is_found(world, start_proxy, gone):
     """Its link is cut: keepalive finds out, and whoever is still there is told by a reset."""
-    sluice(world.pod, "apply")
-    proxy = start_proxy("--keepalive-idle=1s", "--keepalive-interval=1s", "--keepalive-count=2")
+    sluice(world.pod, "apply", PATIENT)
+    proxy = start_proxy(PATIENT, "--keepalive-idle=1s", "--keepalive-interval=1s", "--keepalive-count=2")
     proxy.wait_armed()
     outbound = gone == "server"
     side, other = (world.pod, world.client) if outbound else (world.client, world.pod)
@@ -246,7 +245,7 @@ def test_a_dead_peer_is_found(world, start_proxy, gone):
     assert s.recv(1) == b"x"
     world.client.ip("link set eth0 down")
     left = c if outbound else s
-    left.settimeout(30)
+    left.settimeout(PATIENCE)
     with pytest.raises(ConnectionResetError):
         left.recv(1)
     closed = proxy.metrics().by("sluice_connections_closed_total", "outcome")
@@ -255,8 +254,8 @@ def test_a_dead_peer_is_found(world, start_proxy, gone):
 
 def test_a_client_that_left_before_its_server_answered(world, start_proxy):
     """Its FIN may be a half-close: the attempt goes on, and ends as the server's connect does."""
-    sluice(world.pod, "apply")
-    proxy = start_proxy()
+    sluice(world.pod, "apply", PATIENT)
+    proxy = start_proxy(PATIENT)
     proxy.wait_armed()
     world.client.nft(f"""table ip mute {{
         chain input {{ type filter hook input priority 0;

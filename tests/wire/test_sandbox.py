@@ -4,21 +4,25 @@
 Which calls are refused, tests/unit/test_sandbox.c tries; here every proxy of every other test
 counts, since a refused call is a line on stderr, which fails its test (lib/proxy.py).
 """
+import contextlib
 import os
 import signal
 
 import pytest
 
+from lib.proc import wait_until
 from lib.scratch import Scratch
 from lib.sluice import sanitized, sluice
 from lib.witness import ask
 from lib.world import POD
+from wire.conftest import ALIVE
 
 
 def thread_status(pid):
-    """What /proc says of each thread of a process."""
+    """What /proc says of each thread of a process that is there to be looked at."""
     for thread in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{thread}/status", encoding="ascii") as f:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError), \
+                open(f"/proc/{pid}/task/{thread}/status", encoding="ascii") as f:
             yield dict(line.split(":\t", 1) for line in f.read().splitlines() if ":\t" in line)
 
 
@@ -30,8 +34,10 @@ def test_it_keeps_no_privilege(start_proxy, given, mode):
     given = {**given, **({} if given else {"caps": ["net_raw"]} if mode == "tproxy" else {})}
     proxy = start_proxy(f"--inbound-mode={mode}", "--threads=2", **given)
     for pid in (proxy.pid, proxy.worker):
-        threads = list(thread_status(pid))
-        assert len(threads) == (1 if pid == proxy.pid else 3) or sanitized(), threads
+        count = 1 if pid == proxy.pid else 3
+        threads = wait_until(lambda p=pid, n=count: [t for t in [list(thread_status(p))]
+                                                    if len(t) == n or sanitized()],
+                             "no thread but those that there should be")[0]
         for status in threads:
             assert status["Uid"].split() == [str(given.get("uid", 1337) or 0)] * 4
             held = int(status["CapPrm"], 16)
@@ -61,8 +67,8 @@ def test_the_sandbox_may_be_turned_off(world, start_proxy):
 def test_it_serves_from_an_empty_read_only_root(world, start_proxy, tmp_path):
     """No /proc, no /etc, nothing but the programs and what they are linked with."""
     scratch = Scratch(tmp_path)
-    proxy = start_proxy(scratch=scratch)
-    sluice(world.pod, "apply")
+    proxy = start_proxy(ALIVE, scratch=scratch)
+    sluice(world.pod, "apply", ALIVE)
     proxy.wait_armed()
     world.witness().listen("0.0.0.0", 80)
     assert ask(world.client, POD[4], 80)["peer"][0] == POD[4]
