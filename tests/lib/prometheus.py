@@ -10,7 +10,7 @@ from .world import POD
 PORT = 9090
 
 CONFIG = """
-global: {scrape_interval: 200ms, scrape_timeout: 200ms, evaluation_interval: 200ms}
+global: {scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 200ms}
 rule_files: %(rules)s
 scrape_configs:
 - job_name: sluice
@@ -30,7 +30,7 @@ class Prometheus(Process):
         super().__init__(["prometheus", f"--config.file={config}", "--log.level=warn",
                           f"--storage.tsdb.path={directory / 'data'}",
                           f"--web.listen-address=127.0.0.1:{PORT}"], netns=netns)
-        wait_until(lambda: self._get("/-/ready")[0] == 200, "Prometheus to be ready", timeout=30)
+        wait_until(lambda: self._get("/-/ready")[0] == 200, "Prometheus to be ready")
 
     def _get(self, path):
         connection = http.client.HTTPConnection("127.0.0.1", PORT)
@@ -59,4 +59,4 @@ class Prometheus(Process):
             result = self.query(promql)
             return result if any(value > 0 for value in result.values()) else None
 
-        return wait_until(above, f"data for {promql}", timeout=20)
+        return wait_until(above, f"data for {promql}")

@@ -42,14 +42,18 @@ def test_what_a_flow_has_done(side, proxy, family, echo):
             got = b""
             while len(got) < len(piece):
                 got += s.recv(65536)
-        listed = flows(proxy, family=family)
+        passed = {"to_server": 1234, "to_client": 1234}
+        # What has arrived was sent a moment before it is counted.
+        listed = wait_until(lambda: [x for x in [flows(proxy, family=family)]
+                                     if x["flows"][0]["bytes"] == passed],
+                            "all bytes to be counted")[0]
         assert listed["truncated"] is False and listed["listed"] == 1
         flow, = listed["flows"]
         assert flow.pop("age_seconds") >= 0 and flow.pop("id") > 0
         destination = text((side.address[family], 7))
         assert flow == {"direction": side.direction, "protocol": "tcp", "state": "open",
                         "client": text(s.getsockname()), "destination": destination,
-                        "upstream": destination, "bytes": {"to_server": 1234, "to_client": 1234},
+                        "upstream": destination, "bytes": passed,
                         "requests": 0}
         s.shutdown(socket.SHUT_WR)
         assert s.recv(1) == b""
@@ -189,7 +193,6 @@ def test_flows_that_end_under_a_reader(world, crowd):
     """Where it had got to ends, and all behind it: it goes on with what is left, which is none."""
     proxy, held = crowd
     s = world.keep(proxy.netns.socket())
-    s.settimeout(20)
     s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
     s.connect(("127.0.0.1", 9901))
     request = b"GET /flows HTTP/1.1\r\nHost: localhost\r\n"

@@ -6,6 +6,8 @@ import threading
 import pytest
 
 from lib.metrics import Metrics
+from lib.patience import PATIENCE
+from lib.proc import wait_until
 from lib.rawhttp import RawHttp
 from lib.servers import Server
 from lib.sluice import sluice
@@ -147,7 +149,7 @@ def test_a_client_that_gives_up_is_no_fault_of_the_server(side, proxy, world):
     world.keep(Server(side.server, 4, 8080, lambda s: (s.recv(1000), asked.set(), s.recv(1))))
     s = side.connect(4, 8080)
     s.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-    assert asked.wait(10)
+    assert asked.wait(PATIENCE)
     s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RST)
     s.close()
     m = proxy.settled()
@@ -161,12 +163,13 @@ def test_active_requests_and_connections_while_they_last(side, proxy, world):
                                                        s.recv(1000))))
     http = world.keep(RawHttp(side.connect(4, 8080)))
     http.request("GET", "/")
-    m = proxy.metrics()
-    while not m.sum(f"{side.http}_active_requests"):
-        m = proxy.metrics()
+    m = wait_until(lambda: (m := proxy.metrics()).sum(f"{side.http}_active_requests") and m,
+                   "the request")
     assert m.sum(f"{side.http}_active_requests", http_request_method="GET") == 1
     assert m.sum("sluice_connections_active", direction=side.direction) == 1
-    assert m.sum("sluice_bytes_total", way="to_server") == http.sent, "counted while flows live"
+    # Counted while flows live; a moment after they were passed on.
+    wait_until(lambda: proxy.metrics().sum("sluice_bytes_total", way="to_server") == http.sent,
+               "the bytes")
 
 
 def test_unknown_methods_share_a_label(side, proxy, world):

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from lib.patience import PATIENCE
 from lib.proc import Process, wait_until
 from lib.prometheus import Prometheus
 from lib.rawhttp import RawHttp
@@ -79,7 +80,6 @@ QUERIES = [
 ]
 
 
-@pytest.mark.timeout(120)
 def test_queries(world, proxy, nginx, tmp_path):
     nginx(world.pod)
     other = tmp_path / "outside"
@@ -98,8 +98,8 @@ def test_queries(world, proxy, nginx, tmp_path):
     for promql in ENVOY_QUERIES + QUERIES:
         prometheus.data(promql)
     for promql in ENVOY_QUIET:
-        answer = prometheus.query(promql)
-        assert answer and set(answer.values()) == {0.0}, (promql, answer)
+        answer = wait_until(lambda q=promql: prometheus.query(q), f"an answer to {promql}")
+        assert set(answer.values()) == {0.0}, (promql, answer)
     # Not only something, but what was sent.
     sent = {(("envoy_response_code_class", c),): n for c, n in zip("12345", (0, 6, 0, 6, 6))}
     classes = f"sum by (envoy_response_code_class) (envoy_http_downstream_rq_xx{{{INGRESS}}})"
@@ -109,7 +109,7 @@ def test_queries(world, proxy, nginx, tmp_path):
 def check_metrics(text):
     """promtool's verdict on an exposition: (exit status, what it says)."""
     done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True,
-                          timeout=30, check=False)
+                          timeout=PATIENCE, check=False)
     return done.returncode, (done.stdout + done.stderr).decode()
 
 
