@@ -30,6 +30,8 @@ static const struct number user = { "proxy-uid", "1337", "proxyUid" };
 static const struct number admin_port = { "admin-port", "9901", "adminPort" };
 static const struct choice tproxy = { "inbound-mode", "tproxy", "keepsAddresses" };
 static const struct choice legacy = { "backend", "iptables", "legacyTables" };
+/* Chosen for all; what a single pod says comes too late for a policy. */
+static const struct choice fails_closed = { "fail", "closed", NULL };
 
 /* As the option says, if it is set; without zeros before it, as in octal. */
 static const char *number(struct build *b, const struct number *n)
@@ -308,10 +310,11 @@ static void add_probe(struct build *b, struct object *c, const char *name, const
 
 /*
  * No readinessProbe: while the proxy is not ready connections go straight to the application, so
- * the pod is as ready as that is. The startupProbe of a sidecar holds back what comes after it, so
- * that it is measured from its first connection on. A restart resets what is open, and a worker
- * that hangs is replaced by its parent within seconds: the livenessProbe has patience with a busy
- * node.
+ * the pod is as ready as that is. Nor does anything wait for the proxy, unless without it
+ * connections fail; the kubelet takes a second to start what comes after a sidecar, and the proxy a
+ * hundredth of it, so even the first connections are measured. A restart resets what is open, and a
+ * worker that hangs is replaced by its parent within seconds: the livenessProbe has patience with a
+ * busy node.
  */
 static struct object *build_proxy(struct build *b, const char *service_label)
 {
@@ -329,7 +332,7 @@ static struct object *build_proxy(struct build *b, const char *service_label)
 	object_text(b->pool, port, "name", "sluice-admin");
 	add_number(b, port, "containerPort", &admin_port);
 	object_text(b->pool, port, "protocol", "TCP");
-	if (b->options->form == INJECT_SIDECAR)
+	if (b->options->form == INJECT_SIDECAR && is_chosen(b, &fails_closed))
 		add_probe(b, c, "startupProbe", "/ready", "1", "1", "60");
 	add_probe(b, c, "livenessProbe", "/live", "10", "5", "6");
 	add_resources(b, c);

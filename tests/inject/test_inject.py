@@ -184,6 +184,26 @@ def test_level_of_a_namespace(level):
         assert again == text and "Namespace" not in said
 
 
+def test_who_waits_for_the_proxy():
+    """Nobody, but where connections fail without it."""
+    def probes(*args, **annotations):
+        text = yaml.safe_dump(workload("Pod", annotations=annotations))
+        spec = yaml.safe_load(inject(text, *args)[0])["spec"]
+        proxy = next(c for c in spec["initContainers"] + spec["containers"]
+                     if c["name"] == "sluice-proxy")
+        return {key: value for key, value in proxy.items() if key.endswith("Probe")}
+
+    live = {"httpGet": {"path": "/live", "port": 9901}, "periodSeconds": 10, "timeoutSeconds": 5,
+            "failureThreshold": 6}
+    ready = {"httpGet": {"path": "/ready", "port": 9901}, "periodSeconds": 1, "timeoutSeconds": 1,
+             "failureThreshold": 60}
+    closed = {"sluice.dev/fail": "closed"}
+    assert probes() == probes("--form=classic") == {"livenessProbe": live}
+    assert probes("--set=fail=closed") == {"startupProbe": ready, "livenessProbe": live}
+    assert probes(**closed) == {"startupProbe": ready, "livenessProbe": live}
+    assert probes("--form=classic", **closed) == {"livenessProbe": live}
+
+
 def test_a_port_that_the_proxy_has_too():
     """By what the pod's annotations make of the ports."""
     def said(port, **annotations):
