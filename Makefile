@@ -256,6 +256,9 @@ bench: all # Compare with nft, HAProxy and Envoy, side by side
 check-cluster: all # Run the tests that need a real Kubernetes, which is built the first time
 	@SLUICE_BUILD=$(BUILD) CC=$(CC) scripts/check-cluster
 
+demo-cluster: all # See a shop of two services injected and measured in a real Kubernetes
+	@SLUICE_BUILD=$(BUILD) CC=$(CC) scripts/demo-cluster
+
 lint: # Check formatting, static analysis, scripts and layers
 	+@scripts/lint
 
@@ -294,7 +297,7 @@ help: # Print this help
 	@sed -n 's/^#   \([A-Z][A-Za-z0-9]*=[a-z0-9]*\) */  \1|/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 
 FORCE:
-.PHONY: all unit fuzz fuzz-programs check check-cluster soak demo image manifests bench lint \
+.PHONY: all unit fuzz fuzz-programs check check-cluster soak demo demo-cluster image manifests bench lint \
 	check-layers deps deps-test install uninstall clean help print-sources print-unit print-fuzz FORCE
 .DELETE_ON_ERROR:
 

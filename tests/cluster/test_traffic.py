@@ -73,7 +73,8 @@ def test_proxy_killed(namespace, form):
     before = namespace.calls(name)
     eventually(lambda: namespace.calls(name) > before + 50, "load being counted again")
     outcomes = load.stop()
-    # What was under way, and those refused until the kernel had noticed.
+    # What was under way, those refused until the kernel had noticed, and by the Service of a pod
+    # that is not Ready.
     assert set(outcomes) <= {"good", "ConnectionRefusedError", "ConnectionResetError",
                              "no answer"}, outcomes
     assert namespace.container_state(name, "app")["restartCount"] == 0
