@@ -53,7 +53,7 @@ proxy := crashes dns_message names resolver resolver_cache resolver_channel reso
 	flow flow_list grpc gzip heartbeat hpack hpack_huffman hpack_table http1 http1_line \
 	http1_pair http1_parse http1_ring http2 http2_stream listener loop main metrics metrics_info \
 	metrics_labels metrics_names metrics_process metrics_text negotiate observer origdst parent \
-	pipes pod proxy_man proxy_options quota record record_log relay routes sandbox side_thread sniff thread \
+	log_file pipes pod proxy_man proxy_options quota record record_log relay routes sandbox side_thread sniff thread \
 	tls_hello trace upstream worker writer
 # Unit test programs, by what they are linked with.
 unit-common := test_addr test_interval test_options test_parse test_protocol test_target

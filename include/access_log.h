@@ -5,7 +5,8 @@
  * Theory of Operation: a data thread puts an entry into a ring of its own and goes on; where the
  * ring is full, the entry is dropped and counted. The log's thread makes lines of the entries and
  * writes them, a page at most at a time and only when poll(2) says that there is room, so whoever
- * reads them may stall for as long as he likes. An entry of a ring belongs to the data thread from
+ * reads them may stall for as long as he likes. A file that was moved is changed for the next one
+ * between two lines. An entry of a ring belongs to the data thread from
  * `tail` + size on, and to the log's thread from `tail` up to `head`.
  */
 #ifndef SLUICE_ACCESS_LOG_H
@@ -56,7 +57,8 @@ struct access_ring {
 };
 
 struct access_log_config {
-	int fd; /* borrowed; open for writing */
+	int fd;	     /* borrowed; open for writing */
+	int receive; /* others come from here to take its place (log_file.h); -1: none */
 	unsigned threads;
 	uint32_t entries;	       /* of each thread's ring; rounded up to a power of two */
 	const struct metrics *metrics; /* whose names the entries name; borrowed */

@@ -3,6 +3,7 @@
 #include "access_log.h"
 
 #include "log.h"
+#include "log_file.h"
 #include "side_thread.h"
 
 #include <errno.h>
@@ -210,8 +211,12 @@ static void *log_main(void *arg)
 			stopped = clock_ns(CLOCK_MONOTONIC);
 		if (stopped && clock_ns(CLOCK_MONOTONIC) - stopped > LAST_LINES_NS)
 			break;
-		if (log->start == log->end)
+		if (log->start == log->end) {
+			/* A line that was torn stays where it is. */
+			if (log_file_take(log->config.receive, log->config.fd))
+				log->torn = false;
 			take_entries(log);
+		}
 		if (log->start == log->end) {
 			if (stopping)
 				break;

@@ -12,6 +12,7 @@
 
 #include "crashes.h"
 #include "log.h"
+#include "log_file.h"
 #include "loop.h"
 #include "pod.h"
 #include "sandbox.h"
@@ -39,7 +40,7 @@ struct parent {
 	struct pod pod;
 	struct vitals *vitals;
 	int stop_fd;
-	int log_fd; /* of the access log; -1: none */
+	struct log_file log; /* the access log */
 	pid_t worker;
 	bool stopping;
 	int order; /* enum vitals_order, as far as it was obeyed */
@@ -61,7 +62,7 @@ _noreturn_ static void be_worker(struct parent *p, pid_t parent_pid)
 		_exit(EXIT_FAILED);
 	prctl(PR_SET_NAME, "sluice-worker");
 	if (sandbox_hide(p->config, &e) < 0 ||
-	    worker_run(&p->pod, p->config, p->vitals, p->stop_fd, p->log_fd, &e) < 0) {
+	    worker_run(&p->pod, p->config, p->vitals, p->stop_fd, &p->log, &e) < 0) {
 		log_error("%s", e.text);
 		_exit(EXIT_FAILED);
 	}
@@ -229,8 +230,12 @@ static int supervise(struct parent *p, const sigset_t *signals, struct err *e)
 			break;
 		case SIGCHLD:
 			break;
+		case SIGUSR1:
+			log_file_look(&p->log);
+			break;
 		default:
 			check_pulse(p);
+			log_file_tick(&p->log, CHECK_MS);
 			break;
 		}
 		obey(p);
@@ -251,27 +256,9 @@ static void set_descriptor_limit(uint32_t most)
 	}
 }
 
-/* Before anything is confined: nothing may be opened for writing then. */
-static int open_log(const struct proxy_config *c, int *fd, struct err *e)
-{
-	if (!c->access_log[0])
-		return 0;
-	if (strcmp(c->access_log, "-") == 0) {
-		/* #syscalls fcntl */
-		if (fcntl(STDOUT_FILENO, F_GETFL) < 0)
-			return err_sys(e, -errno, "--access-log=-: no standard output");
-		*fd = STDOUT_FILENO;
-		return 0;
-	}
-	/* Nonblocking: a pipe that nobody reads must not hold the start up, and is an error. */
-	*fd = open(c->access_log, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
-		   0640);
-	return *fd < 0 ? err_sys(e, -errno, "--access-log: cannot open '%s'", c->access_log) : 0;
-}
-
 int parent_run(const struct proxy_config *config, struct err *e)
 {
-	struct parent p = { .config = config, .stop_fd = -1, .log_fd = -1 };
+	struct parent p = { .config = config, .stop_fd = -1, .log = LOG_FILE_NONE };
 	sigset_t signals;
 	int rc;
 
@@ -279,6 +266,7 @@ int parent_run(const struct proxy_config *config, struct err *e)
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGCHLD);
+	sigaddset(&signals, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	set_descriptor_limit(config->max_descriptors);
@@ -291,15 +279,14 @@ int parent_run(const struct proxy_config *config, struct err *e)
 	rc = p.stop_fd < 0 ? err_sys(e, -errno, "cannot make an eventfd")
 			   : pod_open(&p.pod, config, e);
 	if (rc == 0) {
-		rc = open_log(config, &p.log_fd, e);
+		rc = log_file_open(&p.log, config->access_log, e);
 		if (rc == 0)
 			rc = sandbox_parent(config, e);
 		if (rc == 0)
 			rc = supervise(&p, &signals, e);
 		pod_close(&p.pod);
 	}
-	if (p.log_fd > STDERR_FILENO)
-		close(p.log_fd);
+	log_file_close(&p.log);
 	if (p.stop_fd >= 0)
 		close(p.stop_fd);
 	munmap(p.vitals, sizeof(*p.vitals));

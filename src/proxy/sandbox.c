@@ -10,6 +10,7 @@
 
 #include "caps.h"
 #include "log.h"
+#include "log_file.h"
 #include "syscalls.h"
 
 #include <errno.h>
@@ -62,6 +63,8 @@ static const struct syscalls_rule serving[] = {
 	CALL(mremap),
 	CALL(madvise),
 	CALL(pipe2),
+	CALL(dup3),
+	CALL(recvmsg),
 	CALL(fcntl),
 	CALL(writev),
 	CALL(ppoll),
@@ -110,6 +113,12 @@ static const struct syscalls_rule starting[] = {
 	CALL(kill),
 	CALL(tgkill),
 	CALL(rt_sigtimedwait),
+	CALL(sendmsg),
+};
+
+/* The access log, when its file was moved; the worker's own filter does not have it. */
+static const struct syscalls_rule logging[] = {
+	CALL_IS(openat, 2, LOG_FILE_FLAGS),
 };
 
 /* Without a filter nothing changes but what an intruder could do: said, and gone on. */
@@ -145,6 +154,8 @@ int sandbox_parent(const struct proxy_config *c, struct err *e)
 	syscalls_init(&s);
 	syscalls_allow(&s, serving, ARRAY_SIZE(serving));
 	syscalls_allow(&s, starting, ARRAY_SIZE(starting));
+	if (c->access_log[0])
+		syscalls_allow(&s, logging, ARRAY_SIZE(logging));
 	return install(&s, e);
 }
 

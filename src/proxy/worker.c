@@ -381,10 +381,11 @@ static int start_admin(struct worker *w, struct err *e)
 	return admin_start(&admin, &w->admin, e);
 }
 
-static int start_log(struct worker *w, int fd, struct err *e)
+static int start_log(struct worker *w, const struct log_file *file, struct err *e)
 {
 	const struct access_log_config log = {
-		.fd = fd,
+		.fd = file->fd,
+		.receive = file->receive,
 		.threads = w->config->threads,
 		.entries = w->config->access_log_buffer,
 		.metrics = w->metrics,
@@ -465,7 +466,7 @@ static void serve(struct worker *w)
 	}
 }
 
-static int init(struct worker *w, int stop_fd, int log_fd, struct err *e)
+static int init(struct worker *w, int stop_fd, const struct log_file *log, struct err *e)
 {
 	const struct proxy_config *c = w->config;
 	const struct metrics_config metrics = {
@@ -493,7 +494,7 @@ static int init(struct worker *w, int stop_fd, int log_fd, struct err *e)
 	w->shared.listed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (w->shared.listed < 0)
 		return err_sys(e, -errno, "cannot make an eventfd");
-	rc = log_fd < 0 ? 0 : start_log(w, log_fd, e);
+	rc = log->fd < 0 ? 0 : start_log(w, log, e);
 	if (rc == 0)
 		rc = start_threads(w, e);
 	w->flows = (struct flow_list){ .threads = w->threads,
@@ -509,7 +510,7 @@ static int init(struct worker *w, int stop_fd, int log_fd, struct err *e)
 }
 
 int worker_run(struct pod *pod, const struct proxy_config *config, struct vitals *vitals,
-	       int stop_fd, int log_fd, struct err *e)
+	       int stop_fd, const struct log_file *log, struct err *e)
 {
 	struct worker w = {
 		.config = config,
@@ -534,7 +535,7 @@ int worker_run(struct pod *pod, const struct proxy_config *config, struct vitals
 	quota_init(&w.quota, config, pod);
 	/* What a large scrape took is to go back at once, not to raise the threshold for it. */
 	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
-	rc = init(&w, stop_fd, log_fd, e);
+	rc = init(&w, stop_fd, log, e);
 	if (rc == 0)
 		rc = sandbox_worker(config, e);
 	if (rc == 0)

@@ -4,6 +4,7 @@
 
 #include "caps.h"
 #include "confined.h"
+#include "log_file.h"
 
 #include <fcntl.h>
 #include <linux/netlink.h>
@@ -14,7 +15,7 @@
 #include <sys/socket.h>
 
 struct rungs {
-	bool tproxy, off, parent, worker;
+	bool tproxy, off, parent, worker, logs;
 };
 
 static int come_down(const void *arg)
@@ -26,6 +27,8 @@ static int come_down(const void *arg)
 	proxy_config_init(&c);
 	c.inbound_mode = r->tproxy ? INBOUND_TPROXY : INBOUND_REDIRECT;
 	c.sandbox = !r->off;
+	if (r->logs)
+		strcpy(c.access_log, "/dev/null");
 	if (sandbox_start(&e) < 0 || (r->parent && sandbox_parent(&c, &e) < 0) ||
 	    (r->worker && (sandbox_hide(&c, &e) < 0 || sandbox_worker(&c, &e) < 0)))
 		return e.code;
@@ -45,12 +48,12 @@ static void test_capabilities(void **state)
 		uint64_t kept;
 		unsigned filters;
 	} cases[] = {
-		{ { false, false, false, false }, raw | CAPS_BIT(CAP_NET_BIND_SERVICE), 0 },
-		{ { false, false, true, false }, 0, 1 },
-		{ { true, false, true, false }, raw, 1 },
-		{ { false, false, true, true }, 0, 2 },
-		{ { true, false, true, true }, raw, 2 },
-		{ { false, true, true, true }, 0, 0 },
+		{ { .off = false }, raw | CAPS_BIT(CAP_NET_BIND_SERVICE), 0 },
+		{ { .parent = true }, 0, 1 },
+		{ { .tproxy = true, .parent = true }, raw, 1 },
+		{ { .parent = true, .worker = true }, 0, 2 },
+		{ { .tproxy = true, .parent = true, .worker = true }, raw, 2 },
+		{ { .off = true, .parent = true, .worker = true }, 0, 0 },
 	};
 	const uint64_t held = status_field(getpid(), "CapPrm", 16);
 	const uint64_t before = status_field(getpid(), "Seccomp_filters", 10);
@@ -95,6 +98,34 @@ static int probe_parent(void)
 	return child > 0 && waitpid(child, NULL, 0) == child ? AS_EXPECTED : 3;
 }
 
+static bool may_open_log(int more)
+{
+	return syscall(SYS_openat, AT_FDCWD, "/dev/null", LOG_FILE_FLAGS | more, 0640) >= 0;
+}
+
+/* The access log may be opened, as it is and in no other way. */
+static int probe_logging_parent(void)
+{
+	if (!may_open_log(0) || dup3(STDIN_FILENO, 20, O_CLOEXEC) != 20)
+		return 1;
+#ifndef SYSCALLS_SANITIZED
+	if (may_open_log(O_TRUNC) || errno != EPERM)
+		return 2;
+#endif
+	return probe_parent();
+}
+
+static int probe_logging_worker(void)
+{
+	char *const argv[] = { "/bin/true", NULL };
+
+#ifndef SYSCALLS_SANITIZED
+	if (may_open_log(0) || errno != EPERM)
+		return 1;
+#endif
+	return REFUSED(execve(argv[0], argv, argv)) ? AS_EXPECTED : 2;
+}
+
 static int probe_worker(void)
 {
 	char *const argv[] = { "/bin/true", NULL };
@@ -129,6 +160,9 @@ static void test_refusals(void **state)
 	check_refusals(&(struct rungs){ .parent = true }, probe_parent);
 	check_refusals(&(struct rungs){ .parent = true, .tproxy = true }, probe_parent);
 	check_refusals(&(struct rungs){ .parent = true, .worker = true }, probe_worker);
+	check_refusals(&(struct rungs){ .parent = true, .logs = true }, probe_logging_parent);
+	check_refusals(&(struct rungs){ .parent = true, .worker = true, .logs = true },
+		       probe_logging_worker);
 }
 
 /* The last rung is for threads that run already, too. */
@@ -163,7 +197,7 @@ static void test_all_threads(void **state)
 	struct child c;
 
 	(void)state;
-	child_start(&c, come_down, &(struct rungs){ false, false, false, false }, probe_thread);
+	child_start(&c, come_down, &(struct rungs){ .off = false }, probe_thread);
 	assert_int_equal(child_finish(&c), AS_EXPECTED);
 }
 

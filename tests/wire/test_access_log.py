@@ -314,6 +314,123 @@ def test_the_next_worker_writes_on(logging, ask, directory):
     assert len(wait_lines(directory / "log", 10)) == 10
 
 
+def rotated(proxy, log, ask, told=1):
+    """Waits until lines go to the new file at that path; how many requests it took."""
+    wait_until(log.exists, "the file to be opened anew")
+    wait_until(lambda: sum("opened anew" in x for x in proxy.lines) == told, "the log to say so")
+    asked = 0
+    while not log.read_bytes():
+        ask(1)
+        asked += 1
+        wait_until(lambda: every_line(proxy), "its line")
+    return asked
+
+
+def every_line(proxy):
+    """Whether each request so far has one."""
+    m = proxy.metrics()
+    return m.sum("http_server_request_duration_seconds_count") == sum(log_counts(proxy))
+
+
+@pytest.mark.parametrize("how", ["renamed", "removed", "signal"])
+def test_a_file_that_is_rotated(logging, ask, directory, how):
+    """Lines go on in a new file, none is lost or torn, and the old one is let go."""
+    log, old = directory / "log", directory / "log.1"
+    proxy = logging(log)
+    ask(5)
+    wait_lines(log, 5)
+    kept = os.open(log, os.O_RDONLY)
+    try:
+        if how == "removed":
+            log.unlink()
+        else:
+            log.rename(old)
+        if how == "signal":
+            os.kill(proxy.pid, signal.SIGUSR1)
+        asked = 5 + rotated(proxy, log, ask)
+        before = os.fstat(kept).st_size
+        ask(20)
+        wait_until(lambda: log_counts(proxy) == (asked + 20, 0), "all lines")
+        assert os.fstat(kept).st_size == before
+        lines = os.pread(kept, before, 0) + log.read_bytes()
+        assert len([json.loads(x) for x in lines.splitlines()]) == asked + 20
+        assert log.stat().st_mode & 0o777 == 0o640
+
+        def holders():
+            return sum(os.path.samestat(os.stat(f"/proc/{pid}/fd/{fd}"), os.fstat(kept))
+                       for pid in (proxy.pid, proxy.worker) for fd in descriptors(pid))
+
+        wait_until(lambda: holders() == 0, "the old file to be closed")
+    finally:
+        os.close(kept)
+
+
+def descriptors(pid):
+    """Those that lead to files."""
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(OSError):
+            os.stat(f"/proc/{pid}/fd/{fd}")
+            yield fd
+
+
+def test_a_file_that_is_rotated_again_and_again(logging, ask, directory):
+    log = directory / "log"
+    proxy = logging(log)
+    asked = 0
+    for n in range(1, 4):
+        log.rename(directory / f"log.{n}")
+        asked += rotated(proxy, log, ask, told=n)
+    wait_until(lambda: log_counts(proxy) == (asked, 0), "all lines")
+    assert sum(len(lines_of(f)) for f in directory.iterdir()) == asked
+
+
+def test_the_worker_after_a_rotation(logging, ask, directory):
+    """A new worker writes to the new file."""
+    log = directory / "log"
+    proxy = logging(log)
+    ask(1)
+    wait_lines(log, 1)
+    log.rename(directory / "log.1")
+    rotated(proxy, log, ask)
+    worker = proxy.worker
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: not alive(worker), "the worker to die")
+    wait_until(lambda: set(children(proxy.pid)) - {worker}, "another worker")
+    proxy.wait_armed()
+    before = len(lines_of(log))
+    ask(5)
+    assert len(wait_lines(log, before + 5)) == before + 5
+
+
+def test_a_file_that_cannot_be_opened_anew(logging, ask, directory):
+    """It goes on in the old one, says so once, and tries again."""
+    log, old = directory / "log", directory / "log.1"
+    proxy = logging(log)
+    ask(1)
+    wait_lines(log, 1)
+    os.chown(directory, 0, 0)
+    directory.chmod(0o755)
+    log.rename(old)
+    proxy.wait_line("going on in the old file")
+    for _ in range(5):
+        os.kill(proxy.pid, signal.SIGUSR1)
+    ask(3)
+    wait_lines(old, 4)
+    assert sum("going on in the old file" in x for x in proxy.lines) == 1
+    os.chown(directory, PROXY_UID, PROXY_UID)
+    rotated(proxy, log, ask)
+
+
+def test_signals_without_a_file(world, start_proxy, ask):
+    """SIGUSR1 is for a log's file; without one it does nothing."""
+    for option in ("--threads=1", "--access-log=-", "--access-log=/dev/null"):
+        proxy = start_proxy(option)
+        for pid in (proxy.pid, proxy.worker):
+            os.kill(pid, signal.SIGUSR1)
+        os.kill(proxy.pid, signal.SIGTERM)
+        assert proxy.wait() == 0
+
+
 def test_many_threads_at_once(logging, ask, directory):
     """Lines are whole, each request has one, and none is lost where there is room."""
     proxy = logging(directory / "log", "--threads=3", "--access-log-buffer=65536")
