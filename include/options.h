@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Options from one table: the same row gives the command-line flag, the environment variable,
- * the CNI key, the help text and the man page.
+ * the help text and the man page.
  *
- *   name        flag           environment          CNI key
- *   proxy-uid   --proxy-uid    SLUICE_PROXY_UID     proxyUid
+ *   name        flag           environment
+ *   proxy-uid   --proxy-uid    SLUICE_PROXY_UID
  *
  * The command line beats the environment, which beats the configuration file (an option of kind
  * OPTION_FILE names it; lines of `name = value`). Values of a list option given several times on
@@ -96,13 +96,10 @@ void options_told_fini(const struct option_table *table, struct option_told *tol
 /* "--proxy-uid" -> "SLUICE_PROXY_UID". @out has room for @size bytes; longer is cut. */
 void options_env_name(const struct option *o, char *out, size_t size);
 
-/* "proxy-uid" -> "proxyUid". */
-void options_cni_key(const struct option *o, char *out, size_t size);
-
 /* The options that @command takes, one per line or two, for a terminal of 80 columns. */
 void options_help(const struct option_table *table, unsigned command, FILE *to);
 
-/* All options as mdoc(7) list items with their variables, keys and defaults. */
+/* All options as mdoc(7) list items with their variables and defaults. */
 void options_man(const struct option_table *table, FILE *to);
 
 #endif

@@ -31,23 +31,6 @@ void options_env_name(const struct option *o, char *out, size_t size)
 		out[i] = out[i] == '-' ? '_' : (char)toupper((unsigned char)out[i]);
 }
 
-void options_cni_key(const struct option *o, char *out, size_t size)
-{
-	bool upper = false;
-	size_t n = 0;
-
-	for (const char *p = o->name; *p && n + 1 < size; p++) {
-		if (*p == '-') {
-			upper = true;
-			continue;
-		}
-		out[n++] = upper ? (char)toupper((unsigned char)*p) : *p;
-		upper = false;
-	}
-	if (size)
-		out[n] = '\0';
-}
-
 static void *field_of(const struct option *o, void *config)
 {
 	return (char *)config + o->offset;
@@ -480,7 +463,7 @@ static void man_text(const char *text, FILE *to)
 
 void options_man(const struct option_table *table, FILE *to)
 {
-	char env[80], key[80];
+	char env[80];
 
 	fputs(".Bl -tag -width Ds\n", to);
 	for (size_t i = 0; i < table->count; i++) {
@@ -501,11 +484,10 @@ void options_man(const struct option_table *table, FILE *to)
 		if (o->command_line_only)
 			continue;
 		options_env_name(o, env, sizeof(env));
-		options_cni_key(o, key, sizeof(key));
 		fprintf(to, "Environment: %s", env);
 		if (o->script_name)
 			fprintf(to, ", or the script's %s", o->script_name);
-		fprintf(to, "; CNI key: %s.\n", key);
+		fputs(".\n", to);
 	}
 	fputs(".El\n", to);
 }

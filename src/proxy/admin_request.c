@@ -131,7 +131,8 @@ const char *admin_request_refused(const struct admin_request *q, enum admin_acce
 	if (access == ADMIN_ANYONE)
 		return NULL;
 	if (!q->local)
-		return "for loopback only: ask from inside the pod, or start the proxy with "
+		return "for loopback only: ask 127.0.0.1 from inside the pod, or start the proxy "
+		       "with "
 		       "--admin-open";
 	if (!has_literal_host(q))
 		return "for a Host that is an IP address or localhost only: a name may have been "

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The options of sluice, one row each: flag, environment variable, CNI key, help and man page. */
+/* The options of sluice, one row each: flag, environment variable, help and man page. */
 #include "config.h"
 
 #include "parse.h"

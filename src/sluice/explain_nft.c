@@ -2,7 +2,7 @@
 /* The walk over our nftables table, expression by expression: see explain.h. */
 #include "explain.h"
 
-#include "compare.h"
+#include "decode_nft.h"
 #include "encode_nft.h"
 
 #include <libnftnl/chain.h>
@@ -425,11 +425,10 @@ static int nft_step(const void *rules, size_t chain, size_t i, const struct pack
 static void nft_tell(const void *rules, size_t chain, size_t i, struct explanation *out)
 {
 	const struct nftnl_rule *r = ((const struct ruleset *)rules)->chains[chain].rules[i].nft;
-	struct compare_form form;
 
-	compare_form(r, &form);
+	_Static_assert(sizeof(out->rule) == DECODE_NFT_LINE_MAX, "a rule fits");
 	ruleset_rule_comment(r, out->row, sizeof(out->row));
-	snprintf(out->rule, sizeof(out->rule), "%s", form.text);
+	decode_nft(r, true, out->rule);
 }
 
 /* The base chain of @hook with the lowest priority above @above; false when there is none. */

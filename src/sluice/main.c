@@ -180,8 +180,10 @@ static int run(const struct command *command, int argc, char **argv, struct err 
 	else if (rc == 0 && (rc = config_freeze(&config, e)) == 0)
 		rc = command->run(&config, e);
 	config_fini(&config);
+	errno = 0;
 	if (rc >= 0 && (fflush(stdout) == EOF || ferror(stdout)))
-		rc = err_sys(e, -EIO, "cannot write the output");
+		rc = errno ? err_sys(e, -errno, "cannot write the output")
+			   : err_set(e, -EIO, "cannot write all of the output");
 	return rc;
 }
 

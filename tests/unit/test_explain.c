@@ -428,6 +428,7 @@ static void test_a_table_that_is_spoilt(void **state)
 	assert_string_equal(x.rule, "chain nat-output has policy drop, which is not ours");
 	assert_int_equal(explain_nft(&f.nft, &redirected, &x, NULL), 0);
 	assert_int_equal(x.verdict, EXPLAIN_REDIRECT);
+	assert_string_equal(x.rule, "meta l4proto tcp counter redirect to :9001");
 	f.nft.flags = NFT_TABLE_F_DORMANT;
 	assert_int_equal(explain_nft(&f.nft, &redirected, &x, NULL), 0);
 	assert_int_equal(x.verdict, EXPLAIN_DIRECT);

@@ -372,8 +372,6 @@ static void test_names(void **state)
 	(void)state;
 	options_env_name(&rows[0], name, sizeof(name));
 	assert_string_equal(name, "SLUICE_MY_PORT");
-	options_cni_key(&rows[0], name, sizeof(name));
-	assert_string_equal(name, "myPort");
 }
 
 static const char *const manual =
@@ -381,7 +379,7 @@ static const char *const manual =
 	".It Fl Fl log Ns = Ns Ar WHAT\n"
 	"\\&.d at the front, and at the end of the line, where the quote is put\n"
 	"\\&'on' the next, a\\-dash and a \\e.\n"
-	"Environment: SLUICE_LOG; CNI key: log.\n"
+	"Environment: SLUICE_LOG.\n"
 	".El\n";
 
 static void test_manual_lines_are_text(void **state)
