@@ -26,7 +26,7 @@ struct object {
 	const char *text; /* of OBJECT_TEXT, OBJECT_PLAIN */
 	/* In CEL; NULL: as it is. */
 	const char *cel;      /* what stands in its place */
-	const char *cel_if;   /* of an item: it is there if this holds */
+	const char *cel_if;   /* of an item or a field: it is there if this holds */
 	const char *cel_each; /* of an item: it is there for each of this list, called `each` */
 	bool free_keys;	      /* of a map: its keys are data, not the fields of a type */
 	struct object *first, *last, *next; /* children, and the sibling behind this one */

@@ -30,8 +30,7 @@ static const struct number user = { "proxy-uid", "1337", "proxyUid" };
 static const struct number admin_port = { "admin-port", "9901", "adminPort" };
 static const struct choice tproxy = { "inbound-mode", "tproxy", "keepsAddresses" };
 static const struct choice legacy = { "backend", "iptables", "legacyTables" };
-/* Chosen for all; what a single pod says comes too late for a policy. */
-static const struct choice fails_closed = { "fail", "closed", NULL };
+static const struct choice fails_closed = { "fail", "closed", "failsClosed" };
 
 /* As the option says, if it is set; without zeros before it, as in octal. */
 static const char *number(struct build *b, const struct number *n)
@@ -295,8 +294,9 @@ static struct object *build_rules(struct build *b)
 	return c;
 }
 
-static void add_probe(struct build *b, struct object *c, const char *name, const char *path,
-		      const char *period, const char *timeout, const char *failures)
+static struct object *add_probe(struct build *b, struct object *c, const char *name,
+				const char *path, const char *period, const char *timeout,
+				const char *failures)
 {
 	struct object *probe = object_map(b->pool, c, name);
 	struct object *get = object_map(b->pool, probe, "httpGet");
@@ -306,6 +306,21 @@ static void add_probe(struct build *b, struct object *c, const char *name, const
 	object_plain(b->pool, probe, "periodSeconds", period);
 	object_plain(b->pool, probe, "timeoutSeconds", timeout);
 	object_plain(b->pool, probe, "failureThreshold", failures);
+	return probe;
+}
+
+/* What comes after a sidecar waits for it, where connections would fail without it. */
+static void add_startup_probe(struct build *b, struct object *c)
+{
+	struct object *probe;
+
+	if (b->options->form != INJECT_SIDECAR)
+		return;
+	if (!b->for_policy && !is_chosen(b, &fails_closed))
+		return;
+	probe = add_probe(b, c, "startupProbe", "/ready", "1", "1", "60");
+	if (probe && b->for_policy)
+		probe->cel_if = object_format(b->pool, "variables.%s", fails_closed.variable);
 }
 
 /*
@@ -332,8 +347,7 @@ static struct object *build_proxy(struct build *b, const char *service_label)
 	object_text(b->pool, port, "name", "sluice-admin");
 	add_number(b, port, "containerPort", &admin_port);
 	object_text(b->pool, port, "protocol", "TCP");
-	if (b->options->form == INJECT_SIDECAR && is_chosen(b, &fails_closed))
-		add_probe(b, c, "startupProbe", "/ready", "1", "1", "60");
+	add_startup_probe(b, c);
 	add_probe(b, c, "livenessProbe", "/live", "10", "5", "6");
 	add_resources(b, c);
 	add_security(b, c, false);
@@ -499,6 +513,8 @@ static struct object *build_variables(struct build *b)
 	add_variable_number(b, list, &admin_port);
 	add_variable_choice(b, list, &tproxy);
 	add_variable_choice(b, list, &legacy);
+	if (b->options->form == INJECT_SIDECAR)
+		add_variable_choice(b, list, &fails_closed);
 	add_expression(b, list, "serviceLabel", service_label(b));
 	return list;
 }

@@ -268,10 +268,14 @@ static void print_cel_map(const struct object *o, const char *type, unsigned ind
 		if (o->free_keys)
 			json_string(span_str(child->key), to);
 		else
-			fputs(child->key, to);
+			fprintf(to, "%s%s", child->cel_if ? "?" : "", child->key);
 		fputs(": ", to);
+		if (child->cel_if)
+			fprintf(to, "!%s ? optional.none() : optional.of(", child->cel_if);
 		snprintf(nested, sizeof(nested), "%s.%s", type, child->key);
 		object_print_cel(child, nested, indent + 2, to);
+		if (child->cel_if)
+			fputc(')', to);
 	}
 	fputc('}', to);
 }

@@ -118,9 +118,7 @@ def test_what_is_chosen_is_in_it():
 def test_forms(form, path):
     text = patch(policy(f"--form={form}")["spec"])
     assert f'path: "{path}"' in text
-    assert ("restartPolicy" in text) == (form == "sidecar") and "startupProbe" not in text
-    text = patch(policy(f"--form={form}", "--set=fail=closed")["spec"])
-    assert ("startupProbe" in text) == (form == "sidecar")
+    assert ("restartPolicy" in text) == (form == "sidecar") == ("?startupProbe: " in text)
 
 
 def test_strings_of_the_user_stay_strings():

@@ -17,6 +17,8 @@ IMAGE = os.environ.get("SLUICE_IMAGE", "localhost/sluice:0.1.0")
 BOX = "test.local/box:1"  # busybox, nginx, curl, python3 with grpcio: scripts/cluster-parts
 FORMS = ("sidecar", "classic")
 CALL = "/call"  # told apart from the kubelet's probes by its path
+# What every workload here is injected with.
+INJECT = (f"--image={IMAGE}", "--image-pull-policy=Never", f"--set=route={CALL}")
 _numbers = itertools.count(1)
 
 
@@ -56,7 +58,7 @@ class Cluster:
 def inject(text, *args):
     """What `sluice inject` makes of it, and what it says."""
     if "--remove" not in args:
-        args = (f"--image={IMAGE}", "--image-pull-policy=Never", f"--set=route={CALL}", *args)
+        args = (*INJECT, *args)
     done = subprocess.run([SLUICE, "inject", *args],
                           input=text, capture_output=True, text=True, timeout=60, check=False,
                           env=environment())
