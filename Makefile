@@ -45,8 +45,9 @@ sluice := backend backend_iptc backend_nft command_explain command_inject comman
 	turn user_map verify_net verify_pick verify_run watch xt_lock xtable yaml_edit
 proxy := crashes dns_message names resolver resolver_cache resolver_channel resolver_lookup \
 	resolver_race \
-	dial forward forward_answer forward_body forward_clock forward_events forward_frames forward_head forward_http1 \
-	forward_http2 forward_io forward_request forward_rules local_addr \
+	dial forward forward_answer forward_block forward_body forward_clock forward_events \
+	forward_frames forward_head forward_http1 forward_http2 forward_io forward_output \
+	forward_request forward_rules forward_streams local_addr \
 	access_log access_log_text admin admin_config \
 	admin_endpoints admin_flows admin_http admin_metrics admin_request \
 	envoy_stats envoy_stats_text \
@@ -61,7 +62,7 @@ unit-sluice := test_compare test_config test_decode_nft test_encode test_encode_
 	test_lower test_plan test_privs test_sock_destroy test_status
 unit-proxy := test_crashes test_dns_message test_names test_resolver test_resolver_cache \
 	test_resolver_families test_resolver_race \
-	test_forward_body test_forward_head test_forward_rules \
+	test_forward_body test_forward_head test_forward_rules test_forward_streams \
 	test_access_log test_admin test_admin_metrics test_admin_request test_envoy_stats \
 	test_grpc test_gzip test_hpack test_http1 test_http1_parse test_http2 test_metrics \
 	test_metrics_text test_negotiate test_quota test_routes test_sandbox test_sniff \

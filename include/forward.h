@@ -11,7 +11,8 @@
  * or first bytes that are not HTTP on it is an ordinary flow (relay.c).
  *
  *   AWAITING   a request, or its rest. -> DIALING, EXCHANGE, LEAVING, or an ordinary flow
- *   DIALING    its host is being connected to; the client is not read. -> EXCHANGE, AWAITING
+ *   DIALING    its host is being connected to; a client of HTTP/1 is not read, one of HTTP/2 may
+ *              cancel what it is for. -> EXCHANGE, FRAMES, AWAITING
  *   EXCHANGE   content goes to the server, an answer to the client. -> AWAITING, LEAVING
  *   FRAMES     HTTP/2 both ways (forward_http2.h). -> LEAVING
  *   LEAVING    all has been said: the client is given time to read it, and what it sends is

@@ -17,6 +17,7 @@
 #ifndef SLUICE_FORWARD_HTTP2_H
 #define SLUICE_FORWARD_HTTP2_H
 
+#include "forward_output.h"
 #include "hpack.h"
 #include "span.h"
 
@@ -28,14 +29,6 @@
  * is held back. More ends the connection.
  */
 #define FORWARD_BLOCK_MAX 131072u
-
-/* Bytes to be sent; owned. */
-struct forward_output {
-	char *data;
-	size_t len, size;
-};
-
-void forward_output_empty(struct forward_output *o);
 
 enum forward_http2_result {
 	FORWARD_HTTP2_OK,
@@ -66,10 +59,27 @@ struct forward_output *forward_http2_to_client(struct forward_http2 *h);
  */
 bool forward_http2_route(const struct forward_http2 *h, struct span *host, uint16_t *port);
 
+/* The server is there: what comes for it is taken. */
+void forward_http2_connected(struct forward_http2 *h);
+
+/* Whether some request waits for the end of its answer. A client may have cancelled them all. */
+bool forward_http2_waits(const struct forward_http2 *h);
+
+/*
+ * The end in order of RFC 9113 sect. 6.8: the client is warned with a GOAWAY that leaves out no
+ * stream, and, when it has had the time to see it, told by another that requests which come now
+ * are not taken. False without memory.
+ */
+bool forward_http2_warn(struct forward_http2 *h);
+bool forward_http2_close(struct forward_http2 *h);
+
+/* Whether it has been told so, and all requests have ended. */
+bool forward_http2_is_over(const struct forward_http2 *h);
+
 /* Bytes on the heap of what is held back, and of what is to be sent. */
 size_t forward_http2_memory(const struct forward_http2 *h);
 
-/* The first request is answered with @status, and there will be no more. */
+/* All that wait are answered with @status, and there will be no more. */
 void forward_http2_answer(struct forward_http2 *h, uint16_t status);
 
 #endif

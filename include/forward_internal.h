@@ -40,6 +40,7 @@ struct forward {
 	bool last;		     /* nothing follows the answer */
 	bool followed;		     /* the client has sent what is not of this request */
 	uint16_t port;		     /* of the server */
+	bool warned, closing;	     /* HTTP/2: a drain ends it, in two steps */
 	struct forward_http2 *http2; /* owned; NULL: it speaks HTTP/1 */
 	size_t http2_counted;	     /* bytes of it in the thread's backlog */
 	struct forward_request request;
@@ -50,6 +51,7 @@ struct forward {
 	char host[FORWARD_HOST_MAX + 1];
 	union sockaddr_any original;
 	struct dial dial;
+	uint64_t close_at;		    /* ns, of a drain's second step */
 	uint64_t deadline;		    /* ns; 0: none */
 	struct forward *next_timed, **link; /* with a deadline: in the thread's list */
 };
@@ -101,6 +103,9 @@ void forward_watch(struct forward *x);
 
 /* Takes up the next request. False: there is nothing more to do now. */
 bool forward_take_request(struct forward *x);
+
+/* The observer is shown the request in hand, which comes to nothing. */
+void forward_show_request(struct forward *x);
 
 /* Connects to what the request in hand is for. */
 void forward_dial(struct forward *x, struct span host, uint16_t port);
@@ -182,10 +187,13 @@ void forward_frames_server(struct forward *x);
 /* Frees what HTTP/2 needs, also where there is none of it. */
 void forward_frames_fini(struct forward *x);
 
-/* An answer of our own to its first request; nothing of it follows. */
+/* An answer of our own to its first requests; nothing of it follows. */
 void forward_frames_answer(struct forward *x, uint16_t status, enum outcome outcome);
 
 /* Passes the client's FIN on when it is time. */
 void forward_frames_end(struct forward *x);
+
+/* There is a drain: the connection is ended in order, step by step as this is called. */
+void forward_frames_drain(struct forward *x);
 
 #endif

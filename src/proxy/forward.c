@@ -132,6 +132,9 @@ void forward_go_on(struct forward *x)
 		;
 	if (x->flow.state == FLOW_FORWARD && x->state == FORWARD_FRAMES)
 		forward_frames_end(x);
+	if (x->flow.state == FLOW_FORWARD && x->http2 && x->flow.thread->phase >= PHASE_DRAINING &&
+	    (x->state == FORWARD_FRAMES || x->state == FORWARD_AWAITING))
+		forward_frames_drain(x);
 	if (x->flow.state == FLOW_FORWARD && x->state == FORWARD_AWAITING &&
 	    !forward_client(x)->backlog) {
 		if (forward_client(x)->eof)
@@ -150,7 +153,8 @@ void forward_drain(struct thread *t)
 	t->now = loop_clock();
 	for (struct flow *f = t->flows; f; f = next) {
 		next = f->next;
-		if (f->state == FLOW_FORWARD && forward_of(f)->state == FORWARD_AWAITING)
+		if (f->state == FLOW_FORWARD && (forward_of(f)->state == FORWARD_AWAITING ||
+						 forward_of(f)->state == FORWARD_FRAMES))
 			forward_go_on(forward_of(f));
 	}
 }

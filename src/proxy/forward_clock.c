@@ -32,7 +32,13 @@ static void expired(struct forward *x)
 	t->now = loop_clock();
 	switch ((enum forward_state)x->state) {
 	case FORWARD_AWAITING:
-		forward_pass_through(x);
+		if (x->http2)
+			forward_go_on(x); /* a drain */
+		else
+			forward_pass_through(x);
+		break;
+	case FORWARD_FRAMES:
+		forward_go_on(x);
 		break;
 	case FORWARD_DIALING:
 		dial_tick(&x->dial);

@@ -2,6 +2,7 @@
 /* What a forward proxy's sockets are watched for, and what happens then. See forward.h. */
 #include "forward_internal.h"
 
+#include "forward_http2.h"
 #include "thread.h"
 
 #include <errno.h>
@@ -9,6 +10,12 @@
 
 /* HTTP/2: so much may wait for a client that does not read; what it sends may make more of it. */
 #define FRAMES_BACKLOG_MAX 262144u
+
+/*
+ * HTTP/2 while its server is connected to: past so much that waits for that, no more is read. It is
+ * more than what ends the connection where it turns out that nobody wants the server.
+ */
+#define DIALING_MAX (FORWARD_BLOCK_MAX + 16384u)
 
 /* The client's bytes are read in pieces of this size while a head is awaited. */
 #define PIECE 16384u
@@ -26,6 +33,9 @@ static bool client_is_read(struct forward *x)
 	switch ((enum forward_state)x->state) {
 	case FORWARD_AWAITING:
 		return !waits;
+	case FORWARD_DIALING:
+		/* It may cancel what it is for. */
+		return x->http2 && !waits && forward_http2_to_server(x->http2)->len < DIALING_MAX;
 	case FORWARD_EXCHANGE:
 		return !x->request_whole && !forward_server(x)->backlog;
 	case FORWARD_FRAMES:
@@ -135,6 +145,8 @@ static void client_ready(struct forward *x, uint32_t events)
 	if (events & EPOLLOUT && client->backlog && !flush_client(x))
 		return;
 	if (events & EPOLLERR) {
+		if (x->state == FORWARD_DIALING)
+			forward_show_request(x);
 		flow_reset(f, OUTCOME_RESET_BY_CLIENT);
 	} else if (!(events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))) {
 		return;
@@ -146,7 +158,7 @@ static void client_ready(struct forward *x, uint32_t events)
 		read_head(x);
 	} else if (x->state == FORWARD_EXCHANGE) {
 		forward_exchange_client(x);
-	} else if (x->state == FORWARD_FRAMES) {
+	} else if (x->state == FORWARD_FRAMES || x->state == FORWARD_DIALING) {
 		forward_frames_client(x);
 	} else if (x->state == FORWARD_LEAVING) {
 		forward_read_once(x, FLOW_CLIENT, FLOW_BUFFER, drop_rest, ended_in_rest);

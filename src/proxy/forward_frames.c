@@ -30,6 +30,12 @@ void forward_frames_fini(struct forward *x)
 	count(x);
 }
 
+/*
+ * Between the warning of a drain and what it warns of: many times what a request needs that is on
+ * its way. Others wait as long.
+ */
+#define CLOSE_NS 1000000000u
+
 /* Nothing that is held will be sent any more. */
 static void leave(struct forward *x)
 {
@@ -79,13 +85,20 @@ void forward_frames_take(struct forward *x, struct span bytes)
 	}
 	if (!send_out(x))
 		return;
-	if (rc == FORWARD_HTTP2_BAD)
+	if (rc == FORWARD_HTTP2_BAD) {
 		leave(x);
-	else if (x->state == FORWARD_AWAITING && forward_http2_route(x->http2, &host, &port) &&
-		 port)
-		forward_dial(x, host, port);
-	else if (x->state == FORWARD_AWAITING && forward_http2_route(x->http2, &host, &port))
-		forward_answer(x, FORWARD_ANSWER_BAD_REQUEST, NULL);
+	} else if (x->state == FORWARD_DIALING && !forward_http2_waits(x->http2)) {
+		/* All that it was for has been cancelled. There may be more. */
+		forward_set_deadline(x, 0);
+		forward_drop_server(x, OUTCOME_RESET_BY_CLIENT);
+		x->state = FORWARD_AWAITING;
+	} else if (x->state == FORWARD_AWAITING && forward_http2_waits(x->http2)) {
+		forward_http2_route(x->http2, &host, &port);
+		if (port)
+			forward_dial(x, host, port);
+		else
+			forward_answer(x, FORWARD_ANSWER_BAD_REQUEST, NULL);
+	}
 }
 
 void forward_frames_answer(struct forward *x, uint16_t status, enum outcome outcome)
@@ -109,9 +122,13 @@ void forward_frames_answer(struct forward *x, uint16_t status, enum outcome outc
 
 void forward_frames_connected(struct forward *x)
 {
+	struct flow *f = &x->flow;
+
 	x->state = FORWARD_FRAMES;
 	x->request_whole = false;
-	send_out(x);
+	forward_http2_connected(x->http2);
+	if (send_out(x) && f->legs[FLOW_CLIENT].eof)
+		observer_end(&f->observer, WAY_TO_SERVER, OBSERVER_FIN, f->thread->now);
 }
 
 static bool take_from_client(struct forward *x, struct span bytes)
@@ -132,7 +149,9 @@ static void client_ended(struct forward *x, int error)
 		return;
 	}
 	f->legs[FLOW_CLIENT].eof = true;
-	observer_end(&f->observer, WAY_TO_SERVER, OBSERVER_FIN, f->thread->now);
+	/* While there is no server, what came before it has not been seen either. */
+	if (x->state == FORWARD_FRAMES)
+		observer_end(&f->observer, WAY_TO_SERVER, OBSERVER_FIN, f->thread->now);
 }
 
 void forward_frames_client(struct forward *x)
@@ -177,4 +196,27 @@ void forward_frames_end(struct forward *x)
 		return;
 	shutdown(server->source.fd, SHUT_WR);
 	server->fin_sent = true;
+}
+
+void forward_frames_drain(struct forward *x)
+{
+	struct flow *f = &x->flow;
+	bool ok = true;
+
+	if (!x->warned) {
+		x->warned = true;
+		x->close_at = f->thread->now + CLOSE_NS;
+		ok = forward_http2_warn(x->http2) && send_out(x);
+	} else if (!x->closing && f->thread->now >= x->close_at) {
+		x->closing = true;
+		ok = forward_http2_close(x->http2) && send_out(x);
+	}
+	if (f->state != FLOW_FORWARD)
+		return;
+	if (!ok)
+		flow_reset(f, OUTCOME_LIMIT);
+	else if (!x->closing)
+		forward_set_deadline(x, x->close_at);
+	else if (forward_http2_is_over(x->http2) && !f->legs[FLOW_SERVER].backlog)
+		leave(x);
 }

@@ -39,6 +39,18 @@ static void dial_waits(struct dial *d)
 	forward_set_deadline(CONTAINER_OF(d, struct forward, dial), d->next_at);
 }
 
+void forward_show_request(struct forward *x)
+{
+	struct span bytes = SPAN(x->in.data, x->request.length);
+
+	if (x->http2) {
+		const struct forward_output *o = forward_http2_to_server(x->http2);
+
+		bytes = SPAN(o->data, o->len);
+	}
+	observer_data(&x->flow.observer, WAY_TO_SERVER, bytes, x->flow.thread->now);
+}
+
 /* Connected, or not: the request goes on, or is answered. */
 static void take_dialed(struct forward *x, const struct dial *d, enum dial_end end, int fd)
 {
@@ -47,8 +59,7 @@ static void take_dialed(struct forward *x, const struct dial *d, enum dial_end e
 	if (end != DIAL_CONNECTED) {
 		/* The request is one that is seen to fail, too. */
 		if (!x->http2)
-			observer_data(&f->observer, WAY_TO_SERVER,
-				      SPAN(x->in.data, x->request.length), f->thread->now);
+			forward_show_request(x);
 		forward_answer(x, answer_of_end[end], NULL);
 		return;
 	}

@@ -54,6 +54,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	require(play(whole, script, SIZE_MAX / 2) == play(cut, script, 1));
 	require(same(forward_http2_to_server(whole), forward_http2_to_server(cut)));
 	require(same(forward_http2_to_client(whole), forward_http2_to_client(cut)));
+	require(forward_http2_waits(whole) == forward_http2_waits(cut));
+	if (size % 2) {
+		require(forward_http2_warn(whole) && forward_http2_close(whole));
+		require(!forward_http2_is_over(whole) || !forward_http2_waits(whole));
+		play(whole, script, SIZE_MAX / 2);
+	}
 	if (forward_http2_route(whole, &host, &port))
 		forward_http2_answer(whole, 502);
 	forward_http2_free(whole);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """HTTP/2 with prior knowledge through the forward proxy: one server, by the first :authority."""
 import contextlib
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -64,11 +65,20 @@ class Client:
         self.rest = b""
         self.h2.initiate_connection()
         self.answers, self.resets, self.goaway = {}, {}, None
-        self.closed = False
+        self.closed = self.corked = False
         self.flush()
 
     def flush(self):
-        self.socket.sendall(self.h2.data_to_send())
+        if not self.corked:
+            self.socket.sendall(self.h2.data_to_send())
+
+    @contextlib.contextmanager
+    def cork(self):
+        """What is said within it goes out at once."""
+        self.corked = True
+        yield
+        self.corked = False
+        self.flush()
 
     def request(self, host, path="/small", method="GET", end=True, headers=()):
         stream = self.h2.get_next_available_stream_id()
@@ -307,6 +317,7 @@ class Raw:
 
     def __init__(self, world, first=b""):
         self.socket = connect(world)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.rest = b""
         self.socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS) + first)
 
