@@ -53,7 +53,7 @@ proxy := crashes dns_message names resolver resolver_cache resolver_channel reso
 	envoy_stats envoy_stats_text \
 	flow flow_list grpc gzip heartbeat hpack hpack_huffman hpack_table http1 http1_line \
 	http1_pair http1_parse http1_ring http2 http2_stream listener loop main metrics metrics_info \
-	metrics_labels metrics_names metrics_process metrics_text negotiate observer origdst parent \
+	metrics_labels metrics_names metrics_process metrics_text negotiate observer origdst own parent \
 	log_file pipes pod proxy_man proxy_options quota record record_log relay routes sandbox side_thread sniff thread \
 	tls_hello trace upstream worker writer
 # Unit test programs, by what they are linked with.
@@ -65,7 +65,7 @@ unit-proxy := test_crashes test_dns_message test_names test_resolver test_resolv
 	test_forward_body test_forward_head test_forward_rules test_forward_streams \
 	test_access_log test_admin test_admin_metrics test_admin_request test_envoy_stats \
 	test_grpc test_gzip test_hpack test_http1 test_http1_parse test_http2 test_metrics \
-	test_metrics_text test_negotiate test_quota test_routes test_sandbox test_sniff \
+	test_metrics_text test_negotiate test_own test_quota test_routes test_sandbox test_sniff \
 	test_tls_hello test_trace test_upstream
 fuzz := fuzz_dns fuzz_forward fuzz_forward_http2 \
 	fuzz_admin fuzz_hpack fuzz_http1 fuzz_http2 fuzz_inject fuzz_observer fuzz_parse fuzz_tls_hello

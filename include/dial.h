@@ -13,6 +13,7 @@
 
 #include "loop.h"
 #include "origdst.h"
+#include "own.h"
 #include "resolver.h"
 #include "span.h"
 
@@ -32,7 +33,10 @@ enum dial_end {
 
 struct dial;
 
-/* @fd is the connected socket, the callee's, where @end is DIAL_CONNECTED. */
+/*
+ * Where @end is DIAL_CONNECTED, @fd is the connected socket, the callee's; so is what its attempt
+ * has of own.h.
+ */
 typedef void dial_done(struct dial *d, enum dial_end end, int fd);
 
 /* Another attempt is due at @d->next_at: dial_tick() is to be called then. */
@@ -41,6 +45,7 @@ typedef void dial_timer(struct dial *d);
 struct dial_attempt {
 	struct loop_source source;
 	uint8_t index; /* in the dial's */
+	struct own_claim own;
 };
 
 /* Part of what it belongs to, where it stays in place until the end of the round. Zero is idle. */
@@ -55,6 +60,7 @@ struct dial {
 	uint64_t next_at;		    /* ns, of the next one; 0: not by time */
 	uint16_t port;
 	uint8_t count, next; /* of the addresses; the first not tried */
+	uint8_t before;	     /* as thread_connect() wants it */
 	uint8_t pending;     /* attempts under way */
 	uint8_t won;	     /* DIAL_CONNECTED: which of the addresses it is */
 	uint8_t end;	     /* enum dial_end, of what has failed so far */
@@ -65,8 +71,8 @@ struct dial {
 };
 
 /*
- * Begins; @d->thread, ->done, ->timer and ->unjudged are set. done() may be called before this
- * returns, and is called once unless dial_cancel() comes first.
+ * Begins; @d->thread, ->done, ->timer, ->before and ->unjudged are set. done() may be called before
+ * this returns, and is called once unless dial_cancel() comes first.
  */
 void dial_start(struct dial *d, struct span host, uint16_t port);
 
@@ -75,8 +81,5 @@ void dial_cancel(struct dial *d);
 
 /* To be called when next_at has come. */
 void dial_tick(struct dial *d);
-
-/* Whether one of its attempts comes from @own. */
-bool dial_is_from(const struct dial *d, const union sockaddr_any *own);
 
 #endif

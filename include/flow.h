@@ -18,6 +18,7 @@
 #include "loop.h"
 #include "observer.h"
 #include "origdst.h"
+#include "own.h"
 #include "pod.h"
 #include "record.h"
 
@@ -65,10 +66,11 @@ struct flow {
 	struct thread *thread;
 	struct pod *pod;
 	struct leg legs[FLOW_SIDE_COUNT];
-	uint8_t state; /* enum flow_state */
-	bool settled;  /* keepalive is on */
-	uint8_t loops; /* so many flows of ours lie before it, each the client of the next */
-	bool forward;  /* it is part of a struct forward */
+	uint8_t state;	      /* enum flow_state */
+	bool settled;	      /* keepalive is on */
+	uint8_t loops;	      /* so many flows of ours lie before it, each the client of the next */
+	bool forward;	      /* it is part of a struct forward */
+	struct own_claim own; /* of its server's connection */
 	struct record record;
 	struct observer observer;
 };

@@ -27,15 +27,13 @@
 #include "flow.h"
 
 /*
- * Serves the connection @fd, taken over, of a client that was going to @original, or NULL: to us.
+ * Serves the connection @fd, taken over, of a client that was going to @original, or NULL: to us;
+ * behind @loops flows of ours, as far as one can tell.
  */
-void forward_accept(struct thread *t, int fd, const union sockaddr_any *original);
+void forward_accept(struct thread *t, int fd, const union sockaddr_any *original, uint8_t loops);
 
 /* Frees what the flow owns beside itself; from flow.c, when it ends. */
 void forward_fini(struct flow *f);
-
-/* Whether a connection from @own is one that it makes. */
-bool forward_is_from(struct flow *f, const union sockaddr_any *own);
 
 /* Sees to deadlines, once a round. */
 void forward_tick(struct thread *t);

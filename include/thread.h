@@ -12,6 +12,7 @@
 #include "flow.h"
 #include "flow_list.h"
 #include "loop.h"
+#include "own.h"
 #include "pipes.h"
 #include "pod.h"
 #include "quota.h"
@@ -47,6 +48,7 @@ struct thread_shared {
 	_Atomic uint32_t connections; /* of all threads */
 	_Atomic int armed;	      /* as the last beat showed; -1: none was sent yet */
 	_Atomic bool unheard;	      /* no rule took the last beat that was sent, if any was */
+	struct own *own;	      /* connections that were made while it was so */
 	_Atomic bool memory_full;     /* resident memory has reached its limit */
 };
 
@@ -121,6 +123,23 @@ static inline size_t thread_read_max(struct thread *t)
 
 	return unlikely(tight) ? FLOW_BUFFER_TIGHT : FLOW_BUFFER;
 }
+
+/*
+ * Begins to connect, as upstream_connect() does, and watches until the connection stands; from a
+ * flow with @before flows of ours before it. A socket may be there on failure, too: @source's.
+ */
+int thread_connect(struct thread *t, const union sockaddr_any *to, const union sockaddr_any *from,
+		   uint8_t before, struct loop_source *source, struct own_claim *claim);
+
+/*
+ * How many flows of ours lie before the connection @fd, if it is of our own making; else 0. With
+ * rules that do not name our uid, what we send comes back to us, for ever. The heart cannot beat
+ * then, so this is asked only while no rule hears it (--fail=closed redirects all the same).
+ */
+unsigned thread_own_before(struct thread *t, int fd);
+
+/* The same, where it goes to @to and was accepted just now: see own_before_now(). */
+unsigned thread_own_before_now(struct thread *t, int fd, const union sockaddr_any *to);
 
 /* Takes no new connection for a moment: descriptors, memory or connections have run out. */
 void thread_pause_accepting(struct thread *t);

@@ -6,7 +6,6 @@
 #include "log.h"
 #include "local_addr.h"
 #include "thread.h"
-#include "upstream.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -21,6 +20,7 @@ static void close_attempt(struct dial *d, unsigned i)
 	if (source->fd < 0)
 		return;
 	close(source->fd);
+	own_release(d->thread->shared->own, &d->attempts[i].own);
 	source->fd = -1;
 	source->registered = false;
 	d->pending--;
@@ -83,15 +83,10 @@ static int attempt(struct dial *d, unsigned i)
 	*a = (struct dial_attempt){ .source = { .fd = -1, .ready = attempt_ready },
 				    .index = (uint8_t)i };
 	sockaddr_set(&to, &d->addresses[i], d->port);
-	rc = upstream_connect(&to, NULL, &source->fd);
-	if (rc == -EMFILE && thread_spend_spare(d->thread))
-		rc = upstream_connect(&to, NULL, &source->fd);
+	rc = thread_connect(d->thread, &to, NULL, d->before, source, &a->own);
 	if (source->fd >= 0)
 		d->pending++;
-	if (rc != -EINPROGRESS)
-		return rc;
-	rc = loop_watch(&d->thread->loop, source, EPOLLOUT);
-	return rc < 0 ? rc : -EINPROGRESS;
+	return rc;
 }
 
 /* The connection of attempt @i stands. */
@@ -275,19 +270,4 @@ void dial_tick(struct dial *d)
 {
 	if (d->busy && d->next_at)
 		try_next(d);
-}
-
-bool dial_is_from(const struct dial *d, const union sockaddr_any *own)
-{
-	for (unsigned i = 0; d->busy && i < d->next; i++) {
-		union sockaddr_any sa;
-		socklen_t len = sizeof(sa);
-
-		int fd = d->attempts[i].source.fd;
-
-		/* #syscalls getsockname */
-		if (fd >= 0 && getsockname(fd, &sa.sa, &len) == 0 && sockaddr_equal(&sa, own))
-			return true;
-	}
-	return false;
 }

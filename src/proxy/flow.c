@@ -6,7 +6,6 @@
 #include "log.h"
 #include "origdst.h"
 #include "thread.h"
-#include "upstream.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -112,6 +111,7 @@ static void finish(struct flow *f, enum outcome outcome)
 	flow_unobserve(f, outcome);
 	if (unlikely(f->forward))
 		forward_fini(f);
+	own_release(t->shared->own, &f->own);
 	for (unsigned side = 0; side < FLOW_SIDE_COUNT; side++) {
 		struct leg *leg = &f->legs[side];
 
@@ -244,31 +244,6 @@ static bool is_loop(const struct pod *pod, int fd, const union sockaddr_any *to)
 }
 
 /*
- * The flow that made the connection @fd, if it is one of ours: with rules that do not name our uid,
- * what we send comes back to us, for ever. The heart cannot beat then, so this is asked only while
- * no rule hears it (--fail=closed redirects all the same).
- */
-static struct flow *own_maker(struct thread *t, int fd)
-{
-	union sockaddr_any peer, own;
-	socklen_t len = sizeof(peer);
-
-	if (!atomic_load_explicit(&t->shared->unheard, memory_order_relaxed) ||
-	    getpeername(fd, &peer.sa, &len) < 0)
-		return NULL;
-	for (struct flow *f = t->flows; f; f = f->next) {
-		if (f->forward && forward_is_from(f, &peer))
-			return f;
-		len = sizeof(own);
-		if (f->legs[FLOW_SERVER].source.fd >= 0 &&
-		    getsockname(f->legs[FLOW_SERVER].source.fd, &own.sa, &len) == 0 &&
-		    sockaddr_equal(&own, &peer))
-			return f;
-	}
-	return NULL;
-}
-
-/*
  * Where @to, of an inbound connection, is to be sent: *@target. A connection that nobody redirected
  * was made to our own port: it has no other destination, and is the target's in the metrics, too.
  */
@@ -314,19 +289,14 @@ void flow_connect(struct flow *f, const union sockaddr_any *to, const union sock
 {
 	struct thread *t = f->thread;
 	struct leg *server = &f->legs[FLOW_SERVER];
-	int rc = upstream_connect(to, from, &server->source.fd);
+	int rc = thread_connect(t, to, from, f->loops, &server->source, &f->own);
 
-	/* It cannot be put back into the queue: the spare descriptor is for this one. */
-	if (rc == -EMFILE && thread_spend_spare(t))
-		rc = upstream_connect(to, from, &server->source.fd);
 	t->now = loop_clock();
 	if (rc == 0) {
 		connected(f);
 		return;
 	}
 	if (rc == -EINPROGRESS)
-		rc = loop_watch(&t->loop, &server->source, EPOLLOUT);
-	if (rc == 0)
 		rc = loop_watch(&t->loop, &f->legs[FLOW_CLIENT].source, 0);
 	if (rc < 0)
 		connect_failed(f, -rc);
@@ -338,15 +308,16 @@ void flow_connect(struct flow *f, const union sockaddr_any *to, const union sock
  * its proxy. No connection of ours can be that one, since the forward proxy goes to no local
  * address. What was redirected has another source, also where conntrack does not know it.
  */
-static bool forwards(struct thread *t, int fd, const union sockaddr_any *to)
+static bool forwards(struct thread *t, int fd, const union sockaddr_any *to, unsigned loops)
 {
 	const struct pod *pod = t->shared->pod;
 	union sockaddr_any peer;
 	socklen_t len = sizeof(peer);
 	struct addr to_addr, peer_addr;
 
-	if (pod->outbound_by_host && !is_loop(pod, fd, to) && !own_maker(t, fd)) {
-		forward_accept(t, fd, to);
+	if (pod->outbound_by_host && !is_loop(pod, fd, to) && loops <= LOOPS_MAX &&
+	    !thread_own_before(t, fd)) {
+		forward_accept(t, fd, to, (uint8_t)loops);
 		return true;
 	}
 	if (likely(!pod_is_outbound_port(pod, sockaddr_port(to))))
@@ -359,7 +330,7 @@ static bool forwards(struct thread *t, int fd, const union sockaddr_any *to)
 	peer_addr = sockaddr_addr(&peer);
 	if (!addr_is_loopback(&to_addr) || !addr_is_loopback(&peer_addr))
 		return false;
-	forward_accept(t, fd, NULL);
+	forward_accept(t, fd, NULL, 0);
 	return true;
 }
 
@@ -368,7 +339,8 @@ void flow_accept(struct thread *t, const struct pod_listener *listener, int fd)
 	const struct pod *pod = t->shared->pod;
 	bool targeted = listener->direction == DIRECTION_INBOUND && pod->inbound_target.given;
 	union sockaddr_any to, target, from;
-	struct flow *f, *maker;
+	struct flow *f;
+	unsigned loops = 0;
 	bool known, keep;
 
 	/* Its peer may be gone already; then there is nothing to count it under. */
@@ -376,8 +348,11 @@ void flow_accept(struct thread *t, const struct pod_listener *listener, int fd)
 		close(fd);
 		return;
 	}
-	if (listener->direction == DIRECTION_OUTBOUND && forwards(t, fd, &to))
-		return;
+	if (listener->direction == DIRECTION_OUTBOUND) {
+		loops = thread_own_before_now(t, fd, &to);
+		if (forwards(t, fd, &to, loops))
+			return;
+	}
 	keep = keeps_source(pod, listener, fd, &to, &from);
 	target = to;
 	if (targeted)
@@ -399,8 +374,7 @@ void flow_accept(struct thread *t, const struct pod_listener *listener, int fd)
 	 * behind for ten seconds, and the kernel may give us its port for the same destination, and
 	 * that of its neighbour when we try again.
 	 */
-	maker = listener->direction == DIRECTION_OUTBOUND ? own_maker(t, fd) : NULL;
-	f->loops = maker ? (uint8_t)(maker->loops + 1) : 0;
+	f->loops = (uint8_t)loops;
 	if (f->loops > LOOPS_MAX) {
 		log_warn("a connection of our own was redirected to us: sluice apply must name "
 			 "this proxy's user, --proxy-uid=%u",

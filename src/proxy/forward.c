@@ -30,6 +30,7 @@ void forward_drop_server(struct forward *x, enum outcome outcome)
 		setsockopt(server->source.fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
 		close(server->source.fd);
 	}
+	own_release(f->thread->shared->own, &f->own);
 	flow_drop_backlog(f, server);
 	*server =
 		(struct leg){ .source = { .fd = -1, .ready = forward_ready }, .side = FLOW_SERVER };
@@ -159,12 +160,7 @@ void forward_drain(struct thread *t)
 	}
 }
 
-bool forward_is_from(struct flow *f, const union sockaddr_any *own)
-{
-	return dial_is_from(&forward_of(f)->dial, own);
-}
-
-void forward_accept(struct thread *t, int fd, const union sockaddr_any *original)
+void forward_accept(struct thread *t, int fd, const union sockaddr_any *original, uint8_t loops)
 {
 	struct forward *x = calloc(1, sizeof(*x));
 
@@ -176,6 +172,7 @@ void forward_accept(struct thread *t, int fd, const union sockaddr_any *original
 	flow_init(&x->flow, t, fd);
 	x->flow.state = FLOW_FORWARD;
 	x->flow.forward = true;
+	x->flow.loops = loops;
 	x->flow.record.opened = t->now;
 	for (unsigned side = 0; side < FLOW_SIDE_COUNT; side++)
 		x->flow.legs[side].source.ready = forward_ready;

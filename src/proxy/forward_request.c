@@ -64,6 +64,7 @@ static void take_dialed(struct forward *x, const struct dial *d, enum dial_end e
 		return;
 	}
 	forward_server(x)->source.fd = fd;
+	f->own = d->attempts[d->won].own;
 	record_address(&f->record, &d->addresses[d->won]);
 	/* Without the time that the name took. */
 	record_connected(&f->record, f->record.opened + f->thread->now - d->began);
@@ -107,6 +108,7 @@ void forward_dial(struct forward *x, struct span host, uint16_t port)
 		record_address(&f->record, NULL);
 	x->state = FORWARD_DIALING;
 	x->dial.thread = f->thread;
+	x->dial.before = f->loops;
 	x->dial.done = dialed;
 	x->dial.timer = dial_waits;
 	x->dial.unjudged = x->redirected ? &x->original : NULL;

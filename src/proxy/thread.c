@@ -4,6 +4,7 @@
 
 #include "forward.h"
 #include "log.h"
+#include "upstream.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -81,6 +82,76 @@ bool thread_spend_spare(struct thread *t)
 	close(t->spare_fd);
 	t->spare_fd = -1;
 	return true;
+}
+
+/* The same with the spare descriptor: a connection cannot be put back into the queue. */
+static int connect_somehow(struct thread *t, const union sockaddr_any *to,
+			   const union sockaddr_any *from, int *fd)
+{
+	int rc = upstream_connect(to, from, fd);
+
+	if (rc == -EMFILE && thread_spend_spare(t))
+		rc = upstream_connect(to, from, fd);
+	return rc;
+}
+
+static bool is_unheard(const struct thread *t)
+{
+	return atomic_load_explicit(&t->shared->unheard, memory_order_relaxed);
+}
+
+/* The same, told to all who may accept it. */
+static int connect_openly(struct thread *t, const union sockaddr_any *to,
+			  const union sockaddr_any *from, uint8_t before, int *fd,
+			  struct own_claim *claim)
+{
+	struct own *own = t->shared->own;
+	union sockaddr_any local;
+	socklen_t len = sizeof(local);
+	bool begun;
+	int rc;
+
+	own_begin(own, t->index, to, before);
+	rc = connect_somehow(t, to, from, fd);
+	/* #syscalls getsockname */
+	begun = (rc == 0 || rc == -EINPROGRESS) && getsockname(*fd, &local.sa, &len) == 0;
+	own_claim(own, t->index, begun ? &local : NULL, before, claim);
+	return rc;
+}
+
+int thread_connect(struct thread *t, const union sockaddr_any *to, const union sockaddr_any *from,
+		   uint8_t before, struct loop_source *source, struct own_claim *claim)
+{
+	int rc = is_unheard(t) ? connect_openly(t, to, from, before, &source->fd, claim)
+			       : connect_somehow(t, to, from, &source->fd);
+
+	if (rc != -EINPROGRESS)
+		return rc;
+	rc = loop_watch(&t->loop, source, EPOLLOUT);
+	return rc < 0 ? rc : -EINPROGRESS;
+}
+
+/* Who has made the connection @fd. */
+static bool get_peer(int fd, union sockaddr_any *peer)
+{
+	socklen_t len = sizeof(*peer);
+
+	/* #syscalls getpeername */
+	return getpeername(fd, &peer->sa, &len) == 0;
+}
+
+unsigned thread_own_before(struct thread *t, int fd)
+{
+	union sockaddr_any peer;
+
+	return is_unheard(t) && get_peer(fd, &peer) ? own_before(t->shared->own, &peer) : 0;
+}
+
+unsigned thread_own_before_now(struct thread *t, int fd, const union sockaddr_any *to)
+{
+	union sockaddr_any peer;
+
+	return is_unheard(t) && get_peer(fd, &peer) ? own_before_now(t->shared->own, &peer, to) : 0;
 }
 
 static int watch_acceptors(struct thread *t)

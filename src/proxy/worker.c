@@ -528,6 +528,7 @@ int worker_run(struct pod *pod, const struct proxy_config *config, struct vitals
 			.phase = PHASE_SERVING,
 			.armed = -1,
 			.unheard = true,
+			.own = own_new(config->threads),
 		},
 	};
 	int rc;
@@ -535,7 +536,8 @@ int worker_run(struct pod *pod, const struct proxy_config *config, struct vitals
 	quota_init(&w.quota, config, pod);
 	/* What a large scrape took is to go back at once, not to raise the threshold for it. */
 	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
-	rc = init(&w, stop_fd, log, e);
+	rc = w.shared.own ? init(&w, stop_fd, log, e)
+			  : err_set(e, -ENOMEM, "out of memory for a worker");
 	if (rc == 0)
 		rc = sandbox_worker(config, e);
 	if (rc == 0)
@@ -546,5 +548,6 @@ int worker_run(struct pod *pod, const struct proxy_config *config, struct vitals
 	if (w.shared.listed >= 0)
 		close(w.shared.listed);
 	metrics_free(w.metrics);
+	own_free(w.shared.own);
 	return rc;
 }

@@ -184,16 +184,26 @@ def test_a_stop_waits_for_handshakes_that_lost_a_segment(world, start_proxy):
     assert answer == [b"x"]
 
 
-def test_our_own_connections_sent_back_to_us_end_at_once(world, start_proxy):
-    """Rules that name another user, and do not fail open: no beat, but everything redirected."""
+@pytest.mark.parametrize("mode", [(), ("--outbound-mode=host",)])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_our_own_connections_sent_back_to_us_end_at_once(world, start_proxy, threads, mode):
+    """Rules that name another user, and do not fail open: no beat, but everything redirected.
+
+    Whichever thread takes them. With several, two may take some in turn before that is noticed.
+    """
     sluice(world.pod, "apply", "--fail=closed", "--proxy-uid=1400")
     world.keep(Server(world.client, 4, PORT, lambda s: s.sendall(b"x")))
-    proxy = start_proxy()
+    proxy = start_proxy(f"--threads={threads}", *mode)
     with world.pod.socket(4, uid=1000) as s:
         with pytest.raises(ConnectionError):
             s.connect((CLIENT[4], PORT))
+            if mode:
+                s.sendall(b"GET / HTTP/1.1\r\nHost: %s:%d\r\n\r\n" % (CLIENT[4].encode(), PORT))
+                assert s.recv(12, socket.MSG_WAITALL) == b"HTTP/1.1 502"
+                raise ConnectionError
             s.recv(1)
     m = proxy.settled("outbound")
-    assert m.sum("sluice_connections_opened_total") == 18
+    assert m.sum("sluice_connections_opened_total") >= 18
+    assert threads > 1 or m.sum("sluice_connections_opened_total") == 18
     assert m.sum("sluice_connections_closed_total", outcome="loop") == 1
     proxy.wait_line("--proxy-uid=1337")

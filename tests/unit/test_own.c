@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Which connections are our own: written down by some threads, looked up by others. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "own.h"
+
+#include <pthread.h>
+
+static union sockaddr_any at(const char *text, uint16_t port)
+{
+	union sockaddr_any sa;
+	struct addr a;
+
+	assert_int_equal(addr_parse(span_str(text), &a, NULL), 0);
+	sockaddr_set(&sa, &a, port);
+	return sa;
+}
+
+static void test_claims(void **state)
+{
+	struct own *o = own_new(2);
+	union sockaddr_any v4 = at("10.0.0.1", 40000), v6 = at("fd00::1", 40000);
+	union sockaddr_any neighbour = at("10.0.0.1", 40001), other = at("10.0.0.2", 40000);
+	struct own_claim one = { 0 }, two = { 0 };
+
+	(void)state;
+	assert_non_null(o);
+	assert_int_equal(own_before(o, &v4), 0);
+	own_claim(o, 0, &v4, 0, &one);
+	own_claim(o, 0, &v6, 15, &two);
+	assert_int_equal(own_before(o, &v4), 1);
+	assert_int_equal(own_before(o, &v6), 16);
+	assert_int_equal(own_before(o, &neighbour), 0);
+	assert_int_equal(own_before(o, &other), 0);
+	own_release(o, &one);
+	own_release(o, &one);
+	assert_int_equal(own_before(o, &v4), 0);
+	assert_int_equal(own_before(o, &v6), 16);
+	own_free(o);
+}
+
+/* Two from one address and port, towards two destinations. */
+static void test_the_later_one_counts(void **state)
+{
+	struct own *o = own_new(2);
+	union sockaddr_any sa = at("10.0.0.1", 40000);
+	struct own_claim one = { 0 }, two = { 0 };
+
+	(void)state;
+	own_claim(o, 0, &sa, 1, &one);
+	own_claim(o, 0, &sa, 4, &two);
+	assert_int_equal(own_before(o, &sa), 5);
+	own_release(o, &one);
+	assert_int_equal(own_before(o, &sa), 5);
+	own_release(o, &two);
+	assert_int_equal(own_before(o, &sa), 0);
+	own_free(o);
+}
+
+/* All ports of an address are told apart, nearly all of them at once. */
+static void test_many(void **state)
+{
+	struct own *o = own_new(2);
+	unsigned found = 0, wrong = 0;
+
+	(void)state;
+	for (uint32_t port = 1; port < 65536; port++) {
+		union sockaddr_any sa = at("192.0.2.77", (uint16_t)port);
+		struct own_claim claim;
+
+		own_claim(o, 0, &sa, (uint8_t)(port % 16), &claim);
+	}
+	for (uint32_t port = 1; port < 65536; port++) {
+		union sockaddr_any sa = at("192.0.2.77", (uint16_t)port);
+		union sockaddr_any stranger = at("192.0.2.78", (uint16_t)port);
+
+		found += own_before(o, &sa) == port % 16 + 1;
+		wrong += own_before(o, &stranger) != 0;
+	}
+	assert_true(found > 35000);
+	assert_int_equal(wrong, 0);
+	own_free(o);
+}
+
+/* What is not written down yet is known by where it goes. */
+static void test_one_that_is_accepted_early(void **state)
+{
+	struct own *o = own_new(2);
+	union sockaddr_any peer = at("10.0.0.1", 40000), to = at("10.0.0.2", 80);
+	union sockaddr_any elsewhere = at("10.0.0.2", 81);
+	struct own_claim claim = { 0 };
+
+	(void)state;
+	own_begin(o, 1, &to, 6);
+	assert_int_equal(own_before_now(o, &peer, &to), 7);
+	assert_int_equal(own_before_now(o, &peer, &elsewhere), 0);
+	assert_int_equal(own_before(o, &peer), 0);
+	own_claim(o, 1, &peer, 6, &claim);
+	assert_int_equal(own_before_now(o, &peer, &to), 7);
+	assert_int_equal(own_before_now(o, &elsewhere, &to), 0);
+	own_release(o, &claim);
+	assert_int_equal(own_before_now(o, &peer, &to), 0);
+	/* One that fails, and two at once. */
+	own_begin(o, 0, &to, 2);
+	own_begin(o, 1, &to, 1);
+	assert_int_equal(own_before_now(o, &peer, &to), 3);
+	own_claim(o, 0, NULL, 2, &claim);
+	assert_int_equal(own_before_now(o, &peer, &to), 2);
+	assert_int_equal(claim.mark, 0);
+	own_free(o);
+}
+
+struct part {
+	struct own *o;
+	unsigned thread;
+	uint16_t first;
+	bool failed;
+};
+
+static void *claim_and_look(void *arg)
+{
+	struct part *part = arg;
+
+	for (unsigned n = 0; n < 20000; n++) {
+		union sockaddr_any sa = { .v4 = { .sin_family = AF_INET } };
+		struct own_claim claim;
+
+		sa.v4.sin_addr.s_addr = htonl(0x0a000001);
+		sockaddr_set_port(&sa, (uint16_t)(part->first + n % 8));
+		own_begin(part->o, part->thread, &sa, 3);
+		own_claim(part->o, part->thread, &sa, 3, &claim);
+		part->failed |= own_before(part->o, &sa) != 4;
+		own_release(part->o, &claim);
+		part->failed |= own_before(part->o, &sa) != 0;
+	}
+	return NULL;
+}
+
+static void test_by_several_threads(void **state)
+{
+	struct own *o = own_new(2);
+	struct part parts[] = { { o, 0, 1000, false }, { o, 1, 2000, false } };
+	pthread_t handles[2];
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&handles[i], NULL, claim_and_look, &parts[i]), 0);
+	for (unsigned i = 0; i < 2; i++)
+		pthread_join(handles[i], NULL);
+	assert_false(parts[0].failed || parts[1].failed);
+	own_free(o);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_claims),
+		cmocka_unit_test(test_the_later_one_counts),
+		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_one_that_is_accepted_early),
+		cmocka_unit_test(test_by_several_threads),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
