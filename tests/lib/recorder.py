@@ -9,44 +9,29 @@ import socket
 import threading
 
 from .patience import PATIENCE
+from .servers import Server
 from .witness import LINGER_RST
 
 
-class Recorder:
+class Recorder(Server):
     def __init__(self, side, family, port):
         self.connections = 0
         self.sent = self.received = 0
         self._onward = lambda: side.connect(family, port)
-        self._listener = side.client.listen("127.0.0.1", 0)
-        self._listener.settimeout(None)
-        self.port = self._listener.getsockname()[1]
         self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
-        self._threads[0].start()
+        super().__init__(side.client, 4, 0, self._pass, address="127.0.0.1")
 
-    def _accept(self):
-        while True:
-            try:
-                near, _ = self._listener.accept()
-            except OSError:
-                return
-            with contextlib.suppress(OSError):
-                far = self._onward()
+    def _pass(self, near):
+        with self._onward() as far:
+            with self._lock:
                 self.connections += 1
-                for s in (near, far):
-                    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    s.settimeout(PATIENCE)
-                thread = threading.Thread(target=self._pass, args=(near, far), daemon=True)
-                self._threads.append(thread)
-                thread.start()
-
-    def _pass(self, near, far):
-        back = threading.Thread(target=self._pump, args=(far, near, "received"), daemon=True)
-        back.start()
-        self._pump(near, far, "sent")
-        back.join(PATIENCE)
-        near.close()
-        far.close()
+            for s in (near, far):
+                s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                s.settimeout(PATIENCE)
+            back = threading.Thread(target=self._pump, args=(far, near, "received"), daemon=True)
+            back.start()
+            self._pump(near, far, "sent")
+            back.join(PATIENCE)
 
     def _pump(self, source, sink, way):
         try:
@@ -65,16 +50,7 @@ class Recorder:
 
     def counted(self):
         """Connections and bytes so far, once all connections have ended; and begins anew."""
-        for thread in self._threads[1:]:
-            thread.join(PATIENCE)
-            assert not thread.is_alive(), "a connection goes on"
+        self.wait()
         counted = self.connections, self.sent, self.received
         self.connections = self.sent = self.received = 0
         return counted
-
-    def close(self):
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(2)
-        self._listener.close()
-        for thread in self._threads:
-            thread.join(5)

@@ -92,10 +92,14 @@ def http_connection(netns, address, port, uid=None):
 
 
 class Server:
-    """Accepts on one port and runs `serve(socket)` in a thread for each connection."""
+    """Accepts on one port and runs `serve(socket)` in a thread for each connection.
 
-    def __init__(self, netns, family, port, serve):
-        self._listener = netns.listen(ANY[family], port)
+    Port 0: any, `port` is which.
+    """
+
+    def __init__(self, netns, family, port, serve, address=None):
+        self._listener = netns.listen(address or ANY[family], port)
+        self.port = self._listener.getsockname()[1]
         self._listener.settimeout(None)
         self._serve = serve
         self._threads = [threading.Thread(target=self._accept, daemon=True)]

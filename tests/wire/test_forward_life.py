@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from lib.dns import DnsServer, ResolvConf
+from lib.patience import PATIENCE
 from lib.proc import wait_until
 from lib.servers import Server, read_all
 from lib.witness import LINGER_RST
@@ -125,7 +126,7 @@ class Frames:
                     whole.add(stream)
             for stream in sorted(whole):
                 if stream == 1:
-                    assert self.go.wait(60)
+                    assert self.go.wait(PATIENCE)
                 s.sendall(frame(HEADERS, WHOLE, stream, OK))
 
     def close(self):
