@@ -21,6 +21,16 @@ def pytest_configure():
     os.environ["XTABLES_LOCKFILE"] = str(scratch_directory() / "xtables.lock")
 
 
+def pytest_collection_modifyitems(items):
+    """The long tests, which have a time-out of their own, evenly among the others and none at the end:
+    there a worker would be at work on them alone."""
+    long = [item for item in items if item.get_closest_marker("timeout")]
+    short = [item for item in items if not item.get_closest_marker("timeout")]
+    every = len(short) * 3 // 4 // max(len(long), 1)
+    items[:] = [item for n, one in enumerate(long) for item in (one, *short[n * every:(n + 1) * every])]
+    items += short[len(long) * every:]
+
+
 def pytest_terminal_summary(terminalreporter, config):
     terminalreporter.write_line(f"random tests: SLUICE_SEED={seed()} runs the same ones again")
     if "SLUICE_WHY" in os.environ and not hasattr(config, "workerinput"):
