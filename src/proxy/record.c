@@ -193,7 +193,7 @@ void record_close(struct record *r, enum outcome outcome, uint64_t now)
 	envoy_close(r->recorder->envoy, &r->envoy, outcome, now - r->opened);
 	if (unlikely(r->recorder->log))
 		record_log_close(r, key.name, outcome, now);
-	/* Last, so that a scrape that sees nothing active has seen the rest. */
+	/* Last, so that a scrape which begins when nothing is active has all the rest. */
 	metric_add(r->active, -1);
 }
 

@@ -97,15 +97,20 @@ class Proxy(Process):
         return Metrics(body.decode())
 
     def settled(self, direction=None, opened=1):
-        """The metrics once that many connections were opened and none is active: final counts."""
+        """The metrics once that many connections were opened and none is active: final counts.
+
+        They are of a scrape of their own: what stands before sluice_connections_active was read before
+        it, while the last connection may still have been at its end.
+        """
         labels = {"direction": direction} if direction else {}
 
         def idle():
             m = self.metrics()
-            return m if m.sum("sluice_connections_opened_total", **labels) >= opened and \
-                m.sum("sluice_connections_active", **labels) == 0 else None
+            return m.sum("sluice_connections_opened_total", **labels) >= opened and \
+                m.sum("sluice_connections_active", **labels) == 0
 
-        return wait_until(idle, "all connections to end")
+        wait_until(idle, "all connections to end")
+        return self.metrics()
 
     def kill_all(self):
         """SIGKILL of parent and worker, as the kernel's OOM killer would."""
