@@ -111,7 +111,7 @@ class Server:
                 s, _ = self._listener.accept()
             except OSError:
                 return
-            s.settimeout(PATIENCE)
+            s.settimeout(4 * PATIENCE)  # clients may be idle for as long as a test takes
             thread = threading.Thread(target=self._run, args=(s,), daemon=True)
             self._threads.append(thread)
             thread.start()
