@@ -17,6 +17,7 @@
 #define INJECT_PREFIX	"sluice.dev/"
 #define INJECT_SWITCH	"sluice.dev/inject"   /* "false": not this pod */
 #define INJECT_DONE	"sluice.dev/injected" /* what was added, for --remove */
+#define INJECT_SCRAPE	"prometheus.io/"      /* what begins so is named there without it */
 #define INJECT_RULES	"sluice-init"
 #define INJECT_PROXY	"sluice-proxy"
 #define INJECT_SETTINGS 128

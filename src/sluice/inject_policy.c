@@ -85,18 +85,20 @@ static void add_constraints(struct policy *p, struct object *spec)
 	}
 }
 
-/* As inject notes it: the words between blanks. */
+/* As inject notes it: words between blanks, of the annotations without INJECT_SCRAPE. */
 static const char *what_is_added(struct policy *p)
 {
-	const char *keys = "";
+	const char *names = "";
 
 	for (const struct object *a = p->spec.annotations->first; a; a = a->next)
-		keys = object_format(&p->pool, "%s%s'%s'", keys, *keys ? ", " : "", a->key);
+		names = object_format(&p->pool, "%s%s'%s'", names, *names ? ", " : "",
+				      a->key + strlen(INJECT_SCRAPE));
 	return object_format(&p->pool,
 			     "((has(object.spec.initContainers) ? [] : ['initContainers']) +\n"
 			     " (has(object.metadata.annotations) ? [] : ['annotations']) +\n"
-			     " [%s].filter(key, !(key in variables.annotations))).join(' ')",
-			     keys);
+			     " [%s].filter(name, !('" INJECT_SCRAPE
+			     "' + name in variables.annotations))).join(' ')",
+			     names);
 }
 
 static void add_variables(struct policy *p, struct object *spec)

@@ -358,11 +358,11 @@ static struct object *build_annotations(struct build *b)
 {
 	struct object *map = object_map(b->pool, NULL, NULL), *port;
 
-	object_text(b->pool, map, "prometheus.io/scrape", "true");
-	port = object_text(b->pool, map, "prometheus.io/port", number(b, &admin_port));
+	object_text(b->pool, map, INJECT_SCRAPE "scrape", "true");
+	port = object_text(b->pool, map, INJECT_SCRAPE "port", number(b, &admin_port));
 	if (port && b->for_policy)
 		port->cel = object_format(b->pool, "string(variables.%s)", admin_port.variable);
-	object_text(b->pool, map, "prometheus.io/path", "/metrics");
+	object_text(b->pool, map, INJECT_SCRAPE "path", "/metrics");
 	return map;
 }
 

@@ -240,7 +240,10 @@ static int add_to(struct inject_run *r, yaml_node_t *parent, yaml_node_t *node, 
 	return yaml_edit_add_keys(&r->edit, parent, entry, e);
 }
 
-/* The annotations that are not there yet, and the one that says what was added. */
+/*
+ * The annotations that are not there yet, and the one that says what was added: by short names,
+ * since podman takes no annotation of more than 63 characters.
+ */
 static struct object *annotations_to_add(struct inject_run *r, const struct inject_pod *w,
 					 struct object_pool *pool, const struct inject_spec *spec)
 {
@@ -259,7 +262,7 @@ static struct object *annotations_to_add(struct inject_run *r, const struct inje
 			continue;
 		}
 		object_text(pool, map, a->key, a->text);
-		done = object_format(pool, "%s%s ", done, a->key);
+		done = object_format(pool, "%s%s ", done, a->key + strlen(INJECT_SCRAPE));
 	}
 	object_text(pool, map, INJECT_DONE,
 		    object_format(pool, "%.*s", (int)MAX(strlen(done), 1u) - 1, done));
@@ -342,6 +345,15 @@ static bool has_word(struct span text, struct span word)
 	return false;
 }
 
+/* Whether @done, the value of INJECT_DONE, names the annotation @key. */
+static bool was_added(struct span done, struct span key)
+{
+	const size_t skip = strlen(INJECT_SCRAPE);
+
+	return span_starts(key, SPAN_LIT(INJECT_SCRAPE)) &&
+	       has_word(done, SPAN(key.ptr + skip, key.len - skip));
+}
+
 /*
  * Removes our items of a list; *@all: that would be all of them, and the list was ours, too: it is
  * for the caller to remove. @added: whether it was.
@@ -365,8 +377,8 @@ static int take_out_items(struct inject_run *r, yaml_node_t *list, bool added, b
 	return *all || !ours ? 0 : yaml_edit_remove(&r->edit, list, doomed, e);
 }
 
-/* The same for keys of a map: those that @ours names, and @key if it is to go. */
-static int take_out_keys(struct inject_run *r, yaml_node_t *map, struct span ours, const char *key,
+/* The same for keys of a map: the annotations that @done names, and @key if it is to go. */
+static int take_out_keys(struct inject_run *r, yaml_node_t *map, struct span done, const char *key,
 			 bool added, bool *all, struct err *e)
 {
 	size_t count = map && map->type == YAML_MAPPING_NODE ? yaml_edit_size(map) : 0, gone = 0;
@@ -378,7 +390,7 @@ static int take_out_keys(struct inject_run *r, yaml_node_t *map, struct span our
 	for (size_t i = 0; i < count; i++) {
 		struct span at = yaml_edit_key(&r->edit, map, i);
 
-		doomed[i] = span_eq(at, span_str(key)) || has_word(ours, at);
+		doomed[i] = span_eq(at, span_str(key)) || was_added(done, at);
 		gone += doomed[i];
 	}
 	*all = added && gone == count;

@@ -136,6 +136,18 @@ def test_options_come_from_annotations_and_from_set():
     assert pod["metadata"]["annotations"]["prometheus.io/port"] == "9911"
 
 
+@pytest.mark.parametrize("form", ["sidecar", "classic"])
+def test_what_was_added_is_told_briefly(form):
+    """podman refuses annotations of more than 63 characters; and what only sounds like it stays."""
+    text = yaml.safe_dump({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"},
+                           "spec": {"template": {"spec": workload("Pod")["spec"]}}})
+    after, _ = inject(text, f"--form={form}")
+    for value in template_of(yaml.safe_load(after))["metadata"]["annotations"].values():
+        assert len(value) <= 63
+    text = yaml.safe_dump(workload("Pod", annotations={"initContainers": "1", "scrape": "1"}))
+    assert inject(inject(text, f"--form={form}")[0], "--remove")[0] == text
+
+
 @pytest.mark.parametrize("change, why", [
     ({"hostNetwork": True}, "hostNetwork"),
     ({"os": {"name": "windows"}}, "Windows"),
