@@ -29,6 +29,13 @@ static bool has_rules(const struct status *s)
 	return readback_has_nft(&s->kernel) || readback_has_xt(&s->kernel);
 }
 
+/* Whether what is redirected does not depend on the dead-man switch: --fail=closed. */
+static bool fails_closed(const struct status *s)
+{
+	return (s->rows[PLAN_ROW_OUT_REDIRECT].present && !s->rows[PLAN_ROW_OUT_DEAD].present) ||
+	       (s->rows[PLAN_ROW_IN_REDIRECT].present && !s->rows[PLAN_ROW_IN_DEAD].present);
+}
+
 /* "9211-9226 (somebody listens)". */
 static void print_ports(const char *what, uint16_t first, uint16_t last, bool listening, FILE *to)
 {
@@ -102,9 +109,10 @@ void status_print_text(const struct status *s, FILE *to)
 			    s->inbound_listening, to);
 		print_ports("outbound", s->ports.outbound_first, s->ports.outbound_last,
 			    s->outbound_listening, to);
-		fprintf(to, "%-11s IPv4 %s, IPv6 %s\n", "armed",
+		fprintf(to, "%-11s IPv4 %s, IPv6 %s%s\n", "armed",
 			armed_words[s->kernel.armed[ADDR_V4]],
-			armed_words[s->kernel.armed[ADDR_V6]]);
+			armed_words[s->kernel.armed[ADDR_V6]],
+			fails_closed(s) ? "; --fail=closed: where not, connections fail" : "");
 		print_spoilt(&s->kernel.nft, to);
 	}
 	if (s->conntrack_max)
@@ -141,8 +149,9 @@ static void json_ports(const struct status *s, FILE *to)
 		" \"outbound\": {\"first\": %u, \"last\": %u, \"listening\": %s},\n",
 		s->ports.inbound_first, s->ports.inbound_last, json_bool(s->inbound_listening),
 		s->ports.outbound_first, s->ports.outbound_last, json_bool(s->outbound_listening));
-	fprintf(to, " \"armed\": {\"ipv4\": \"%s\", \"ipv6\": \"%s\"},\n",
-		armed_words[s->kernel.armed[ADDR_V4]], armed_words[s->kernel.armed[ADDR_V6]]);
+	fprintf(to, " \"armed\": {\"ipv4\": \"%s\", \"ipv6\": \"%s\"}, \"fail\": \"%s\",\n",
+		armed_words[s->kernel.armed[ADDR_V4]], armed_words[s->kernel.armed[ADDR_V6]],
+		fails_closed(s) ? "closed" : "open");
 }
 
 static void json_spoilt(const struct ruleset *have, FILE *to)

@@ -63,6 +63,19 @@ def test_a_table_that_somebody_spoilt(world):
     assert sluice(world.pod, *ask).out.startswith("to port 9001: ")
 
 
+@pytest.mark.parametrize("options, fail", [
+    ([], "open"), (["--fail=closed"], "closed"), (["--fail=closed", "--inbound=off"], "closed"),
+    (["--fail=closed", "--outbound=off"], "closed"), (["--inbound=off"], "open"),
+])
+def test_says_what_fails(world, backend, options, fail):
+    """Who finds that nothing answers is told that it is meant to be so."""
+    del backend
+    assert status(world)["fail"] == "open"
+    sluice(world.pod, "apply", *options)
+    assert status(world)["fail"] == fail
+    assert ("; --fail=closed: " in sluice(world.pod, "status").out) == (fail == "closed")
+
+
 def test_armed_ports_and_listeners(world, backend):
     del backend
     sluice(world.pod, "apply")
