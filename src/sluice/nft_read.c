@@ -48,7 +48,9 @@ static int ask(struct reader *rd, struct nl_request *r, nl_callback *cb, const c
 	if (code == -EPERM)
 		return err_set(rd->e, code,
 			       "the kernel does not let us read nftables: CAP_NET_ADMIN is needed "
-			       "in the user namespace that owns this network namespace");
+			       "in the user namespace that owns this network namespace; a "
+			       "container needs NET_ADMIN added and, for a user other than root, "
+			       "allowPrivilegeEscalation");
 	/* What nfnetlink_rcv_msg() answers when nobody has registered for the message. */
 	if (code == -EINVAL)
 		return err_set(rd->e, -EOPNOTSUPP, "there is no nf_tables in this kernel");
