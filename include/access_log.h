@@ -20,6 +20,7 @@
 #include "trace.h"
 
 #define ACCESS_NAME_MAX 107u  /* characters of a Host */
+#define ACCESS_PATH_MAX 255u  /* characters of a path and its query */
 #define ACCESS_LINE_MAX 4096u /* bytes of a line; also what one write(2) takes: PIPE_BUF */
 
 enum access_kind {
@@ -47,10 +48,17 @@ struct access_entry {
 };
 _Static_assert(sizeof(struct access_entry) <= 272, "times --access-log-buffer, for each thread");
 
+/* What of a request's target is logged. */
+struct access_path {
+	uint8_t len;
+	char text[ACCESS_PATH_MAX];
+};
+
 struct access_ring {
 	_Atomic uint64_t head; /* the data thread's: entries put in */
 	_Atomic uint64_t dropped;
 	struct access_log *log;
+	struct access_path *paths; /* owned; of each entry; NULL: they have none */
 	uint32_t mask;
 	_Alignas(64) _Atomic uint64_t tail; /* the log's thread's: entries taken out */
 	struct access_entry entries[];
@@ -61,6 +69,7 @@ struct access_log_config {
 	int receive; /* others come from here to take its place (log_file.h); -1: none */
 	unsigned threads;
 	uint32_t entries;	       /* of each thread's ring; rounded up to a power of two */
+	bool paths;		       /* there is room for them */
 	const struct metrics *metrics; /* whose names the entries name; borrowed */
 	const struct routes *routes;   /* NULL: none; borrowed */
 };
@@ -86,14 +95,18 @@ void access_log_stop(struct access_log *log);
 /* The entry to be filled in next, or NULL: there is no room, which is counted. */
 struct access_entry *access_ring_claim(struct access_ring *ring);
 
+/* The path, perhaps with a query, of the entry that was claimed; where there is no room, nothing.
+ */
+void access_ring_path(struct access_ring *ring, struct span path);
+
 /* The entry that was claimed is filled in. */
 void access_ring_publish(struct access_ring *ring);
 
 /*
  * access_log_text.c: @x as a line with its end into @out, ACCESS_LINE_MAX bytes; its length.
- * @clock is CLOCK_REALTIME minus CLOCK_MONOTONIC, ns. Pure.
+ * @path may be empty, and have a query. @clock is CLOCK_REALTIME minus CLOCK_MONOTONIC, ns. Pure.
  */
-size_t access_log_line(const struct access_entry *x, const struct metrics *m,
+size_t access_log_line(const struct access_entry *x, struct span path, const struct metrics *m,
 		       const struct routes *routes, int64_t clock, char *out);
 
 #endif

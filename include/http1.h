@@ -61,12 +61,13 @@ struct http1_lane {
 
 struct http1_request {
 	uint64_t started;
-	uint64_t body;		 /* content bytes so far */
-	struct http1_host *host; /* shared, or NULL */
-	uint8_t method;		 /* enum http_method */
-	uint8_t version;	 /* enum http_version */
-	bool whole;		 /* its last byte was seen */
-	uint16_t route;		 /* of the sink's; 0: none */
+	uint64_t body;		   /* content bytes so far */
+	struct http1_host *host;   /* shared, or NULL */
+	struct http1_host *target; /* what is to be told of it; owned, or NULL */
+	uint8_t method;		   /* enum http_method */
+	uint8_t version;	   /* enum http_version */
+	bool whole;		   /* its last byte was seen */
+	uint16_t route;		   /* of the sink's; 0: none */
 };
 
 /* All zero is an observer that has seen nothing. */

@@ -5,7 +5,7 @@
 
 #include "http1.h"
 
-/* The name of a host, shared by requests. */
+/* The name of a host, shared by requests; or a target. */
 struct http1_host {
 	uint16_t refs;
 	uint8_t len;
@@ -34,6 +34,9 @@ void http1_ring_pop(struct http1 *h);
 
 /* A reference to the name @text, which the request's pop gives back; NULL: none, or no memory. */
 struct http1_host *http1_host_get(struct http1 *h, struct span text);
+
+/* The first of @text, for a request's pop to give back; NULL: it is empty, or no memory. */
+struct http1_host *http1_target_new(struct span text);
 
 /* Forgets the last name. */
 void http1_host_drop(struct http1 *h);

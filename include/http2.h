@@ -38,7 +38,7 @@ struct http2 *http2_new(const struct observer_sink *sink, void *ctx);
 /* A request that began as HTTP/1 and is answered on stream 1 (RFC 7540 sect. 3.2). */
 struct http2_upgrade {
 	enum http_method method;
-	struct span host; /* copied */
+	struct span host, target; /* copied */
 	uint64_t started, body;
 	uint16_t route;
 	struct trace trace;

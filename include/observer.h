@@ -40,6 +40,8 @@ struct http_exchange {
 	enum request_end end;
 	struct span host;    /* Host without its port, or the target's own; may be empty;
 			      * valid during the call only */
+	struct span target;  /* what the sink's target() said; may be cut behind 255
+			      * characters; likewise */
 	uint64_t started;    /* request's first byte */
 	uint64_t first_byte; /* final response's first byte; 0: none */
 	uint64_t ended;	     /* response's last byte, or the flow's end */
@@ -86,6 +88,11 @@ struct observer_sink {
 	 * behind ROUTES_PATH_MAX + 1 characters or more. NULL: there are none.
 	 */
 	uint16_t (*route)(void *ctx, struct span target);
+	/*
+	 * What of a target is to be told with the exchange: a part of it, or of what lives as long
+	 * as the program; empty: nothing. NULL: never.
+	 */
+	struct span (*target)(void *ctx, struct span target);
 	void (*exchange)(void *ctx, const struct http_exchange *x);
 	void (*call)(void *ctx, const struct rpc_call *call);
 	void (*tls)(void *ctx, const struct tls_client *client);

@@ -96,6 +96,14 @@ enum lost_reason {
 };
 
 /* By which names gRPC calls are recorded. */
+/* What of a request's target the access log has. */
+enum access_target {
+	ACCESS_TARGET_NONE,
+	ACCESS_TARGET_PATH,
+	ACCESS_TARGET_QUERY, /* and the path */
+	ACCESS_TARGET_COUNT,
+};
+
 enum semconv {
 	SEMCONV_OTEL,  /* OpenTelemetry's stable ones */
 	SEMCONV_BEYLA, /* the older ones, which Beyla and OBI use */
@@ -174,6 +182,7 @@ extern const char *const http_version_names[HTTP_VERSION_COUNT];
 extern const char *const outcome_names[OUTCOME_COUNT];
 extern const char *const error_type_names[ERROR_TYPE_COUNT];
 extern const char *const semconv_names[SEMCONV_COUNT];
+extern const char *const access_target_names[ACCESS_TARGET_COUNT];
 extern const char *const lost_reason_names[LOST_REASON_COUNT];
 extern const char *const rpc_status_names[RPC_STATUS_COUNT]; /* MISSING prints as "" */
 extern const char *const tls_version_names[TLS_VERSION_COUNT];

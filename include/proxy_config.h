@@ -49,6 +49,7 @@ struct proxy_config {
 	uint32_t keepalive_idle_ms, keepalive_interval_ms, keepalive_count;
 	char access_log[PROXY_PATH_MAX + 1]; /* a path, or "-"; empty: none */
 	uint32_t access_log_buffer;	     /* lines that each thread may hold back */
+	unsigned access_log_target;	     /* enum access_target */
 	struct option_told *told;	     /* owned; what was given, for each of proxy_options */
 	char service_name[PROXY_NAME_MAX + 1], service_namespace[PROXY_NAME_MAX + 1];
 	bool no_ptr;			      /* DNS is not asked what addresses are called */

@@ -21,6 +21,7 @@ struct recorder {
 	struct names names;
 	const struct routes *routes; /* NULL: none; borrowed */
 	uint8_t semconv;	     /* enum semconv */
+	uint8_t log_target;	     /* enum access_target */
 	struct addr last_address;
 	uint32_t last_address_name;
 	uint64_t last_id, id_step; /* flows are numbered in steps: no two threads' ids meet */

@@ -45,6 +45,9 @@ const char *const lost_reason_names[] = {
 };
 _Static_assert(ARRAY_SIZE(lost_reason_names) == LOST_REASON_COUNT, "a name for each");
 
+const char *const access_target_names[] = { "none", "path", "query" };
+_Static_assert(ARRAY_SIZE(access_target_names) == ACCESS_TARGET_COUNT, "a name for each");
+
 const char *const semconv_names[] = { "otel", "beyla", "dup" };
 _Static_assert(ARRAY_SIZE(semconv_names) == SEMCONV_COUNT, "a name for each");
 

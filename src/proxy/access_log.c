@@ -56,6 +56,18 @@ struct access_entry *access_ring_claim(struct access_ring *ring)
 	return NULL;
 }
 
+void access_ring_path(struct access_ring *ring, struct span path)
+{
+	uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+	struct access_path *out = ring->paths ? &ring->paths[head & ring->mask] : NULL;
+
+	if (!out)
+		return;
+	out->len = (uint8_t)MIN(path.len, (size_t)ACCESS_PATH_MAX);
+	if (out->len)
+		memcpy(out->text, path.ptr, out->len);
+}
+
 void access_ring_publish(struct access_ring *ring)
 {
 	struct access_log *log = ring->log;
@@ -90,6 +102,13 @@ static uint64_t clock_ns(clockid_t id)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+static struct span path_of(const struct access_ring *ring, uint64_t at)
+{
+	const struct access_path *path = ring->paths ? &ring->paths[at & ring->mask] : NULL;
+
+	return path ? SPAN(path->text, path->len) : SPAN("", 0);
+}
+
 /* Makes lines of the oldest entry of each ring in turn, while there is room for a line. */
 static void take_entries(struct access_log *log)
 {
@@ -108,9 +127,10 @@ static void take_entries(struct access_log *log)
 				continue;
 			if (BUFFER_SIZE - log->end < ACCESS_LINE_MAX)
 				return;
-			log->end += access_log_line(&ring->entries[tail & ring->mask],
-						    log->config.metrics, log->config.routes, clock,
-						    log->buffer + log->end);
+			log->end +=
+				access_log_line(&ring->entries[tail & ring->mask],
+						path_of(ring, tail), log->config.metrics,
+						log->config.routes, clock, log->buffer + log->end);
 			atomic_store_explicit(&ring->tail, tail + 1, memory_order_release);
 		}
 	}
@@ -241,8 +261,11 @@ void access_log_counts(const struct access_log *log, uint64_t *written, uint64_t
 
 static void log_free(struct access_log *log)
 {
-	for (unsigned i = 0; i < log->config.threads; i++)
+	for (unsigned i = 0; i < log->config.threads; i++) {
+		if (log->rings[i])
+			free(log->rings[i]->paths);
 		free(log->rings[i]);
+	}
 	if (log->wake >= 0)
 		close(log->wake);
 	free(log->buffer);
@@ -262,6 +285,13 @@ static struct access_ring *ring_new(struct access_log *log)
 	memset(ring, 0, sizeof(*ring));
 	ring->log = log;
 	ring->mask = size - 1;
+	if (log->config.paths) {
+		ring->paths = calloc(size, sizeof(ring->paths[0]));
+		if (!ring->paths) {
+			free(ring);
+			return NULL;
+		}
+	}
 	return ring;
 }
 

@@ -98,8 +98,18 @@ static void put_trace(struct line *l, const struct trace *trace)
 }
 
 /* What was asked and answered. */
-static void put_request(struct line *l, const struct access_entry *x, const struct metrics *m,
-			const struct routes *routes)
+static void put_path(struct line *l, struct span path)
+{
+	const char *query = path.len ? memchr(path.ptr, '?', path.len) : NULL;
+	size_t len = query ? (size_t)(query - path.ptr) : path.len;
+
+	put_some(l, "path", SPAN(path.ptr, len));
+	if (query)
+		put_some(l, "query", SPAN(query + 1, path.len - len - 1));
+}
+
+static void put_request(struct line *l, const struct access_entry *x, struct span path,
+			const struct metrics *m, const struct routes *routes)
 {
 	if (x->kind == ACCESS_GRPC) {
 		put_string(l, "rpc_method", metrics_name_text(m, x->detail));
@@ -107,6 +117,7 @@ static void put_request(struct line *l, const struct access_entry *x, const stru
 	} else {
 		put_string(l, "method", span_str(http_method_names[x->method]));
 		put_some(l, "version", span_str(http_version_names[x->version]));
+		put_path(l, path);
 		if (x->route && routes)
 			put_string(l, "route", span_str(routes_template(routes, x->route)));
 	}
@@ -129,7 +140,7 @@ static void put_connection(struct line *l, const struct access_entry *x, const s
 	put_string(l, "outcome", span_str(outcome_names[x->outcome]));
 }
 
-size_t access_log_line(const struct access_entry *x, const struct metrics *m,
+size_t access_log_line(const struct access_entry *x, struct span path, const struct metrics *m,
 		       const struct routes *routes, int64_t clock, char *out)
 {
 	static const char *const kinds[] = { "http", "grpc", "connection" };
@@ -147,7 +158,7 @@ size_t access_log_line(const struct access_entry *x, const struct metrics *m,
 	if (x->kind == ACCESS_CONNECTION)
 		put_connection(&l, x, m);
 	else
-		put_request(&l, x, m, routes);
+		put_request(&l, x, path, m, routes);
 	put(&l, ",\"bytes\":{\"to_server\":%llu,\"to_client\":%llu}",
 	    (unsigned long long)x->bytes[WAY_TO_SERVER],
 	    (unsigned long long)x->bytes[WAY_TO_CLIENT]);

@@ -29,6 +29,13 @@ static uint16_t route_of(const struct observer *o, const struct http1_request_li
 	return o->sink->route(o->ctx, r->target);
 }
 
+static struct http1_host *target_of(const struct observer *o, const struct http1_request_line *r)
+{
+	if (!o->sink->target || r->method == HTTP_METHOD_CONNECT)
+		return NULL;
+	return http1_target_new(o->sink->target(o->ctx, r->target));
+}
+
 static void request_line(struct observer *o, const struct http1_line *line)
 {
 	struct http1 *h = &o->http1;
@@ -55,6 +62,7 @@ static void request_line(struct observer *o, const struct http1_line *line)
 		.method = (uint8_t)parsed.method,
 		.version = (uint8_t)parsed.version,
 		.route = route_of(o, &parsed),
+		.target = target_of(o, &parsed),
 	};
 	if (!h->confirmed) {
 		h->confirmed = true;
@@ -389,6 +397,7 @@ static void become_http2(struct observer *o)
 	struct http2_upgrade u = {
 		.method = (enum http_method)r->method,
 		.host = r->host ? SPAN(r->host->text, r->host->len) : SPAN("", 0),
+		.target = r->target ? SPAN(r->target->text, r->target->len) : SPAN("", 0),
 		.started = r->started,
 		.body = r->body,
 		.route = r->route,

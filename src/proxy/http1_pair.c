@@ -18,6 +18,7 @@ static void tell(struct observer *o, enum error_type error, enum request_end end
 		.error = error,
 		.end = end,
 		.host = r->host ? SPAN(r->host->text, r->host->len) : SPAN("", 0),
+		.target = r->target ? SPAN(r->target->text, r->target->len) : SPAN("", 0),
 		.started = r->started,
 		.first_byte = h->status ? h->response_started : 0,
 		.ended = ended,

@@ -18,6 +18,25 @@ void http1_host_drop(struct http1 *h)
 	h->host = NULL;
 }
 
+/* Precondition: @text has 1 to HTTP1_HOST_MAX bytes. */
+static struct http1_host *text_new(struct span text)
+{
+	struct http1_host *host = malloc(sizeof(*host) + text.len);
+
+	if (!host)
+		return NULL;
+	host->refs = 1;
+	host->len = (uint8_t)text.len;
+	memcpy(host->text, text.ptr, text.len);
+	return host;
+}
+
+struct http1_host *http1_target_new(struct span text)
+{
+	text.len = MIN(text.len, HTTP1_HOST_MAX);
+	return text.len ? text_new(text) : NULL;
+}
+
 struct http1_host *http1_host_get(struct http1 *h, struct span text)
 {
 	struct http1_host *host = h->host;
@@ -27,12 +46,9 @@ struct http1_host *http1_host_get(struct http1 *h, struct span text)
 		return NULL;
 	/* A client names the same host again and again: one allocation per flow. */
 	if (!host || host->len != text.len || memcmp(host->text, text.ptr, text.len) != 0) {
-		host = malloc(sizeof(*host) + text.len);
+		host = text_new(text);
 		if (!host)
 			return NULL;
-		host->refs = 1;
-		host->len = (uint8_t)text.len;
-		memcpy(host->text, text.ptr, text.len);
 		http1_host_drop(h);
 		h->host = host;
 	}
@@ -69,6 +85,7 @@ void http1_ring_pop(struct http1 *h)
 	unsigned capacity = h->ring ? h->capacity : HTTP1_INLINE;
 
 	host_put(http1_ring_at(h, 0)->host);
+	host_put(http1_ring_at(h, 0)->target);
 	h->head = (uint16_t)((h->head + 1u) & (capacity - 1));
 	h->trace = (struct trace){ { 0 }, { 0 } };
 	h->status = 0;

@@ -145,6 +145,8 @@ static void tell_exchange(struct http2_streams *t, const struct http2_stream *s,
 		.trace = s->trace,
 	};
 
+	if (s->path && t->sink->target)
+		x.target = t->sink->target(t->ctx, hpack_text_span(s->path));
 	t->sink->active(t->ctx, x.method, -1);
 	t->sink->exchange(t->ctx, &x);
 }
@@ -227,9 +229,23 @@ static struct http2_stream *open_stream(struct http2_streams *t, uint32_t id,
 	return s;
 }
 
+/* The first of @s, or NULL without memory. */
+static struct hpack_text *text_new(struct span s)
+{
+	size_t len = MIN(s.len, HPACK_TEXT_MAX);
+	struct hpack_text *text = malloc(sizeof(*text) + len);
+
+	if (!text)
+		return NULL;
+	text->refs = 1;
+	text->len = (uint8_t)len;
+	if (len)
+		memcpy(text->text, s.ptr, len);
+	return text;
+}
+
 bool http2_streams_adopt(struct http2_streams *t, const struct http2_upgrade *u)
 {
-	size_t len = MIN(u->host.len, HPACK_TEXT_MAX);
 	struct http2_stream s = {
 		.id = 1,
 		.method = (uint8_t)u->method,
@@ -241,15 +257,11 @@ bool http2_streams_adopt(struct http2_streams *t, const struct http2_upgrade *u)
 		.trace = u->trace,
 	};
 
-	s.host = malloc(sizeof(*s.host) + len);
-	if (!s.host)
-		return false;
-	s.host->refs = 1;
-	s.host->len = (uint8_t)len;
-	if (len)
-		memcpy(s.host->text, u->host.ptr, len);
-	if (!add(t, &s)) {
+	s.host = text_new(u->host);
+	s.path = u->target.len ? text_new(u->target) : NULL;
+	if (!s.host || !add(t, &s)) {
 		hpack_text_unref(s.host);
+		hpack_text_unref(s.path);
 		return false;
 	}
 	t->last_id = 1;

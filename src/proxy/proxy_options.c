@@ -130,6 +130,11 @@ static int read_route(void *field, struct span value, struct err *e)
 	return routes_add(field, value, e);
 }
 
+static int read_log_target(void *field, struct span value, struct err *e)
+{
+	return parse_word(value, access_target_names, ACCESS_TARGET_COUNT, field, e);
+}
+
 static int read_semconv(void *field, struct span value, struct err *e)
 {
 	return parse_word(value, semconv_names, SEMCONV_COUNT, field, e);
@@ -245,6 +250,10 @@ static const struct option rows[] = {
 	{ "access-log-buffer", "N", "4096",
 	  "lines that each thread may hold back for a slow reader of the access log", OPTION_VALUE,
 	  .parse = read_log_buffer, FIELD(access_log_buffer) },
+	{ "access-log-target", "none|path|query", "none",
+	  "what of each request's target the access log has: nothing, its path, or its query as "
+	  "well; they may hold names, tokens and keys",
+	  OPTION_VALUE, .parse = read_log_target, FIELD(access_log_target) },
 	{ "service-name", "NAME,...", NULL,
 	  "service_name on every series: the first of these that is not empty", OPTION_VALUE,
 	  .parse = read_name, FIELD(service_name) },

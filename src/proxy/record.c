@@ -229,6 +229,21 @@ static uint16_t on_route(void *ctx, struct span target)
 	return routes ? routes_match(routes, http1_target_path(target)) : 0;
 }
 
+static struct span on_target(void *ctx, struct span target)
+{
+	const struct record *r = ctx;
+	const char *end = target.ptr + target.len;
+	struct span path;
+
+	if (likely(r->recorder->log_target == ACCESS_TARGET_NONE))
+		return SPAN("", 0);
+	path = http1_target_path(target);
+	if (r->recorder->log_target == ACCESS_TARGET_QUERY && path.ptr >= target.ptr &&
+	    path.ptr < end)
+		path.len = (size_t)(end - path.ptr);
+	return path;
+}
+
 /*
  * OpenTelemetry's rule for error.type: a server's fault is 5xx, for a client every 4xx is one
  * too; what never was answered says why.
@@ -378,6 +393,7 @@ const struct observer_sink record_sink = {
 	.active = on_active,
 	.calling = on_calling,
 	.route = on_route,
+	.target = on_target,
 	.exchange = on_exchange,
 	.call = on_call,
 	.tls = on_tls,

@@ -45,6 +45,7 @@ void record_log_exchange(const struct record *r, const struct http_exchange *x,
 	if (!a)
 		return;
 	set_host(a, x->host);
+	access_ring_path(r->recorder->log, x->target);
 	a->started = x->started;
 	a->first_byte = x->first_byte;
 	a->ended = x->ended;

@@ -209,6 +209,8 @@ int thread_init(struct thread *t, struct thread_shared *shared, unsigned index,
 			      .routes = shared->routes,
 			      .semconv = shared->semconv,
 			      .log = access_log_ring(shared->log, index),
+			      .log_target = shared->log ? (uint8_t)shared->config->access_log_target
+							: (uint8_t)ACCESS_TARGET_NONE,
 			      .last_id = index,
 			      .id_step = shared->thread_count },
 		.index = index,

@@ -388,6 +388,7 @@ static int start_log(struct worker *w, const struct log_file *file, struct err *
 		.receive = file->receive,
 		.threads = w->config->threads,
 		.entries = w->config->access_log_buffer,
+		.paths = w->config->access_log_target != ACCESS_TARGET_NONE,
 		.metrics = w->metrics,
 		.routes = w->config->routes,
 	};

@@ -53,7 +53,7 @@ static void test_times(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		const struct access_entry x = { .started = 5, .ended = 5 };
 		char line[ACCESS_LINE_MAX];
-		size_t len = access_log_line(&x, metrics, NULL,
+		size_t len = access_log_line(&x, SPAN("", 0), metrics, NULL,
 					     cases[i].seconds * 1000000000 + 123456789, line);
 
 		assert_true(len > 40 && line[len - 1] == '\n' && line[len - 2] == '}');
@@ -66,12 +66,14 @@ static void test_times(void **state)
 static void test_longest(void **state)
 {
 	struct access_entry x;
-	char line[ACCESS_LINE_MAX + 1], name[253];
+	char line[ACCESS_LINE_MAX + 1], name[253], path[ACCESS_PATH_MAX];
 	size_t len, quotes = 0;
 
 	(void)state;
 	memset(&x, 0xff, sizeof(x));
 	memset(name, 'n', sizeof(name));
+	memset(path, '\x01', sizeof(path));
+	path[100] = '?';
 	x.server_name = metrics_name(shard, SPAN(name, sizeof(name)), METRIC_NAME_HOST);
 	x.detail = metrics_name(shard, SPAN(name, sizeof(name)), METRIC_NAME_METHOD);
 	x.client.family = x.address.family = ADDR_V6;
@@ -86,7 +88,7 @@ static void test_longest(void **state)
 	x.host_len = ACCESS_NAME_MAX;
 	for (x.kind = ACCESS_HTTP; x.kind <= ACCESS_CONNECTION; x.kind++) {
 		line[ACCESS_LINE_MAX] = 'x';
-		len = access_log_line(&x, metrics, NULL, 0, line);
+		len = access_log_line(&x, SPAN(path, sizeof(path)), metrics, NULL, 0, line);
 		assert_int_equal(line[ACCESS_LINE_MAX], 'x');
 		assert_true(len < ACCESS_LINE_MAX);
 		assert_memory_equal(line + len - 2, "}\n", 2);
@@ -113,7 +115,9 @@ static void test_escapes(void **state)
 /* A pipe that nobody reads: the ring fills, the rest is counted, and all that fitted comes out. */
 static void test_full(void **state)
 {
-	struct access_log_config config = { .threads = 1, .entries = 64, .metrics = metrics };
+	struct access_log_config config = {
+		.threads = 1, .entries = 64, .metrics = metrics, .receive = -1
+	};
 	struct access_log *log;
 	struct access_ring *ring;
 	uint64_t written, dropped, put = 0, lines = 0;

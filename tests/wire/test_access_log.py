@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from lib.proc import Process, alive, children, wait_until
-from lib.servers import Server, http_connection
+from lib.servers import Server, http_connection, listens
 from lib.sluice import sluice
 from lib.world import PROXY_UID
 from wire.conftest import Side
@@ -112,6 +112,66 @@ def test_requests(side, family, logging, nginx, directory):
          "trace_id": "0af7651916cd43dd8448eb211c80319c"},
         {**common, "server_address": name, "method": "_OTHER", "status": brewed.status,
          "bytes": {"to_server": 0, "to_client": error}, **faults}]
+
+
+TARGETS = ["/a/b?x=1&y=%2F", "/plain", "/?", "/" + "p" * 300 + "?q", "http://else.where/abs?z",
+           "/quote\"?\\"]
+
+
+@pytest.mark.parametrize("what", ["none", "path", "query"])
+def test_paths_where_they_are_asked_for(world, side, logging, nginx, directory, what):
+    """Of each of several pipelined requests its own; the query only where it is wanted."""
+    nginx(side.server)
+    logging(directory / "log", f"--access-log-target={what}")
+    with side.connect(4, 8080) as s:
+        s.sendall(b"".join(f"GET {t} HTTP/1.1\r\nHost: x\r\n\r\n".encode() for t in TARGETS)
+                  + b"GET /end HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        while s.recv(65536):
+            pass
+    lines = wait_lines(directory / "log", len(TARGETS) + 1)
+    told = [(x.get("path"), x.get("query")) for x in lines]
+    whole = [("/a/b", "x=1&y=%2F"), ("/plain", None), ("/", None), ("/" + "p" * 254, None),
+             ("/abs", "z"), ('/quote"', "\\"), ("/end", None)]
+    assert told == {"none": [(None, None)] * 7, "path": [(p, None) for p, _ in whole],
+                    "query": whole}[what]
+
+
+def test_paths_of_http2(world, side, logging, directory):
+    world.keep(Process(["nghttpd", "--no-tls", "-v", "-d", str(directory), "8080"],
+                       netns=side.server), "end")
+    wait_until(lambda: listens(side.server, 8080), "nghttpd to listen")
+    logging(directory / "log", "--access-log-target=query")
+    client = world.keep(Process(["nghttp", "-nv", f"http://{side.address[4]}:8080/one?1=2",
+                                 f"http://{side.address[4]}:8080/two"],
+                                netns=side.client, uid=side.uid), "end")
+    assert client.wait() == 0, client.output
+    lines = wait_lines(directory / "log", 2)
+    assert sorted((x["path"], x.get("query")) for x in lines) == [("/one", "1=2"), ("/two", None)]
+    assert {x["version"] for x in lines} == {"2"}
+
+
+def test_paths_of_an_upgrade(world, side, logging, directory):
+    """The request that asks for h2c is answered, and told, as HTTP/2."""
+    def serve(s):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += s.recv(1000)
+        s.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+                  b"\0\0\0\4\0\0\0\0\0" b"\0\0\1\1\5\0\0\0\1\x88")  # SETTINGS; 200
+        while s.recv(1000):
+            pass
+
+    world.keep(Server(side.server, 4, 8080, serve))
+    logging(directory / "log", "--access-log-target=query")
+    with side.connect(4, 8080) as s:
+        s.sendall(b"GET /one?1=2 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+                  b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n")
+        got = b""
+        while not got.endswith(b"\x88"):
+            got += s.recv(1000)
+        s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
+    line, = wait_lines(directory / "log", 1)
+    assert (line["version"], line["path"], line["query"]) == ("2", "/one", "1=2")
 
 
 def test_connections(world, side, family, logging, directory):
