@@ -417,8 +417,8 @@ def test_a_file_that_is_rotated(logging, ask, directory, how):
         assert log.stat().st_mode & 0o777 == 0o640
 
         def holders():
-            return sum(os.path.samestat(os.stat(f"/proc/{pid}/fd/{fd}"), os.fstat(kept))
-                       for pid in (proxy.pid, proxy.worker) for fd in descriptors(pid))
+            return sum(os.path.samestat(found, os.fstat(kept))
+                       for pid in (proxy.pid, proxy.worker) for found in descriptors(pid))
 
         wait_until(lambda: holders() == 0, "the old file to be closed")
     finally:
@@ -426,11 +426,10 @@ def test_a_file_that_is_rotated(logging, ask, directory, how):
 
 
 def descriptors(pid):
-    """Those that lead to files."""
+    """What they lead to, of those that are not closed meanwhile."""
     for fd in os.listdir(f"/proc/{pid}/fd"):
         with contextlib.suppress(OSError):
-            os.stat(f"/proc/{pid}/fd/{fd}")
-            yield fd
+            yield os.stat(f"/proc/{pid}/fd/{fd}")
 
 
 def test_a_file_that_is_rotated_again_and_again(logging, ask, directory):
