@@ -193,13 +193,21 @@ def stuck(tid):
 
 def data_threads(proxy):
     """The tids of the worker's event loops, its first thread first."""
-    tids = sorted(map(int, os.listdir(f"/proc/{proxy.worker}/task")))
-    names = {}
-    for tid in tids:
-        with open(f"/proc/{proxy.worker}/task/{tid}/comm", encoding="ascii") as f:
-            names[tid] = f.read().strip()
-    ours = [tid for tid in tids if names[tid] == "sluice-worker"]
+    # The last one to be started is called as its maker is until it gives itself a name.
+    names = wait_until(lambda: "admin" in (n := thread_names(proxy.worker)).values() and n,
+                       "all threads to be there")
+    ours = [tid for tid, name in sorted(names.items()) if name == "sluice-worker"]
     return [ours[0], *ours[-2:]]  # a sanitizer may have one of its own after the first
+
+
+def thread_names(pid):
+    """{tid: name}, of those that do not end meanwhile."""
+    names = {}
+    for tid in map(int, os.listdir(f"/proc/{pid}/task")):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError), \
+                open(f"/proc/{pid}/task/{tid}/comm", encoding="ascii") as f:
+            names[tid] = f.read().strip()
+    return names
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])
