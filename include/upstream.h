@@ -21,6 +21,12 @@
  */
 int upstream_connect(const union sockaddr_any *to, const union sockaddr_any *from, int *fd);
 
+/*
+ * What became of the connect of @fd, when epoll tells @events of it: 0 when it stands (or has
+ * stood: what the server said comes first), -EINPROGRESS while it goes on, or another -errno.
+ */
+int upstream_connected(int fd, uint32_t events);
+
 /* The port to connect from for a client's; @attempt counts from 0, should one be taken. */
 uint16_t upstream_port(uint16_t client, unsigned attempt);
 

@@ -6,6 +6,7 @@
 #include "log.h"
 #include "local_addr.h"
 #include "thread.h"
+#include "upstream.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -139,19 +140,16 @@ static void attempt_ready(struct loop_source *source, uint32_t events)
 {
 	struct dial_attempt *a = CONTAINER_OF(source, struct dial_attempt, source);
 	struct dial *d = CONTAINER_OF(a - a->index, struct dial, attempts[0]);
-	unsigned i = a->index;
-	char byte;
+	int rc = upstream_connected(source->fd, events);
 
 	d->thread->now = loop_clock();
-	/* A server may answer and close before we look: then its data comes first. */
-	if (events & (EPOLLERR | EPOLLHUP) &&
-	    recv(source->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno != EAGAIN) {
-		failed(d, errno);
-		close_attempt(d, i);
+	if (rc == 0) {
+		win(d, a->index);
+	} else if (rc != -EINPROGRESS) {
+		failed(d, -rc);
+		close_attempt(d, a->index);
 		try_next(d);
-		return;
 	}
-	win(d, i);
 }
 
 /*

@@ -6,6 +6,7 @@
 #include "log.h"
 #include "origdst.h"
 #include "thread.h"
+#include "upstream.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -389,17 +390,15 @@ void flow_accept(struct thread *t, const struct pod_listener *listener, int fd)
 
 void flow_connecting(struct flow *f, unsigned side, uint32_t events)
 {
-	char byte;
+	int rc;
 
 	if (side == FLOW_CLIENT) {
 		flow_reset(f, OUTCOME_RESET_BY_CLIENT);
 		return;
 	}
-	/* A server may answer and reset before we look: its data comes first, then the error. */
-	if (events & (EPOLLERR | EPOLLHUP) &&
-	    recv(f->legs[FLOW_SERVER].source.fd, &byte, 1, MSG_PEEK) < 0) {
-		connect_failed(f, errno);
-		return;
-	}
-	connected(f);
+	rc = upstream_connected(f->legs[FLOW_SERVER].source.fd, events);
+	if (rc == 0)
+		connected(f);
+	else if (rc != -EINPROGRESS)
+		connect_failed(f, -rc);
 }

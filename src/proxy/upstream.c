@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 /* Ports below are for privileged programs (net.ipv4.ip_unprivileged_port_start). */
@@ -91,4 +92,39 @@ int upstream_connect(const union sockaddr_any *to, const union sockaddr_any *fro
 		rc = try_connect(to, from, attempt, fd);
 	}
 	return rc;
+}
+
+/*
+ * The error that an ICMP message has told of while connect(2) had the socket in hand. The kernel
+ * makes it known only by the socket's error queue, and ends the connect when the next SYN is
+ * answered in the same way (tcp_v4_err() in net/ipv4/tcp_ipv4.c); at any other moment it ends at
+ * once, and so it does here. 0: there is none.
+ */
+static int soft_error(int fd)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	/* #syscalls getsockopt */
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 ? errno : error;
+}
+
+int upstream_connected(int fd, uint32_t events)
+{
+	char byte;
+	int error;
+
+	/* A server may answer and end before we look: its data comes first, then the error. */
+	if (!(events & (EPOLLERR | EPOLLHUP)) ||
+	    recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0) /* #syscalls recvfrom */
+		return 0;
+	if (errno != EAGAIN)
+		return -errno;
+	error = events & EPOLLOUT ? 0 : soft_error(fd);
+	if (error)
+		return -error;
+	/* Else epoll would tell of it again and again. */
+	while (recv(fd, &byte, 1, MSG_ERRQUEUE | MSG_DONTWAIT) >= 0)
+		;
+	return events & EPOLLOUT ? 0 : -EINPROGRESS;
 }
