@@ -51,6 +51,8 @@ struct forward {
 	char host[FORWARD_HOST_MAX + 1];
 	union sockaddr_any original;
 	struct dial dial;
+	uint64_t heard;			    /* ns, when the client's last bytes were read */
+	uint64_t asked;			    /* ns, when the first of the request in hand were */
 	uint64_t close_at;		    /* ns, of a drain's second step */
 	uint64_t deadline;		    /* ns; 0: none */
 	struct forward *next_timed, **link; /* with a deadline: in the thread's list */
@@ -104,7 +106,11 @@ void forward_watch(struct forward *x);
 /* Takes up the next request. False: there is nothing more to do now. */
 bool forward_take_request(struct forward *x);
 
-/* The observer is shown the request in hand, which comes to nothing. */
+/*
+ * The observer is shown the request in hand, as of when it came: what its server's name and
+ * connection take is its time. HTTP/1 when that begins; HTTP/2, of which more may come meanwhile
+ * and be cancelled, when it ends.
+ */
 void forward_show_request(struct forward *x);
 
 /* Connects to what the request in hand is for. */
@@ -159,6 +165,9 @@ int forward_flush(struct flow *f, struct leg *to);
 
 /* As forward_send(), shown to the observer and counted. */
 int forward_pass(struct forward *x, unsigned to, struct span bytes);
+
+/* The same of what the observer has seen already. */
+int forward_pass_seen(struct forward *x, unsigned to, struct span bytes);
 
 /* ---- forward_http1.c ---- */
 

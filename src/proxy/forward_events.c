@@ -85,6 +85,7 @@ void forward_watch(struct forward *x)
 /* The client speaks while a request, or the rest of it, is awaited. */
 static bool take_head(struct forward *x, struct span bytes)
 {
+	x->heard = x->flow.thread->now;
 	if (x->http2)
 		forward_frames_take(x, bytes);
 	else if (!forward_keep(x, &x->in, bytes))
@@ -145,7 +146,7 @@ static void client_ready(struct forward *x, uint32_t events)
 	if (events & EPOLLOUT && client->backlog && !flush_client(x))
 		return;
 	if (events & EPOLLERR) {
-		if (x->state == FORWARD_DIALING)
+		if (x->state == FORWARD_DIALING && x->http2)
 			forward_show_request(x);
 		flow_reset(f, OUTCOME_RESET_BY_CLIENT);
 	} else if (!(events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))) {

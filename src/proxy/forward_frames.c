@@ -9,6 +9,9 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+/* What the client was sent before anybody looked: a side's first frame (RFC 9113 sect. 3.4). */
+static const struct span our_settings = { "\0\0\0\4\0\0\0\0", 9 };
+
 static struct span bytes_of(const struct forward_output *o)
 {
 	return SPAN(o->data, o->len);
@@ -94,6 +97,7 @@ void forward_frames_take(struct forward *x, struct span bytes)
 		x->state = FORWARD_AWAITING;
 	} else if (x->state == FORWARD_AWAITING && forward_http2_waits(x->http2)) {
 		forward_http2_route(x->http2, &host, &port);
+		x->asked = x->heard;
 		if (port)
 			forward_dial(x, host, port);
 		else
@@ -104,13 +108,13 @@ void forward_frames_take(struct forward *x, struct span bytes)
 void forward_frames_answer(struct forward *x, uint16_t status, enum outcome outcome)
 {
 	struct flow *f = &x->flow;
-	struct span to_server, to_client;
+	struct span to_client;
 
 	forward_http2_answer(x->http2, status);
-	to_server = bytes_of(forward_http2_to_server(x->http2));
 	to_client = bytes_of(forward_http2_to_client(x->http2));
 	if (f->record.recorder) {
-		observer_data(&f->observer, WAY_TO_SERVER, to_server, f->thread->now);
+		forward_show_request(x);
+		observer_data(&f->observer, WAY_TO_CLIENT, our_settings, f->thread->now);
 		observer_data(&f->observer, WAY_TO_CLIENT, to_client, f->thread->now);
 	}
 	forward_drop_server(x, outcome);
@@ -127,6 +131,10 @@ void forward_frames_connected(struct forward *x)
 	x->state = FORWARD_FRAMES;
 	x->request_whole = false;
 	forward_http2_connected(x->http2);
+	forward_show_request(x);
+	if (forward_pass_seen(x, FLOW_SERVER, bytes_of(forward_http2_to_server(x->http2))) < 0)
+		x->request_whole = true;
+	forward_output_empty(forward_http2_to_server(x->http2));
 	if (send_out(x) && f->legs[FLOW_CLIENT].eof)
 		observer_end(&f->observer, WAY_TO_SERVER, OBSERVER_FIN, f->thread->now);
 }

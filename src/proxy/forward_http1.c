@@ -51,12 +51,13 @@ static int send_head(struct forward *x)
 	_cleanup_free_ char *written = NULL;
 
 	if (!r->changes)
-		return forward_pass(x, FLOW_SERVER,
-				    SPAN(head.ptr + r->skipped, r->length - r->skipped));
+		return forward_pass_seen(x, FLOW_SERVER,
+					 SPAN(head.ptr + r->skipped, r->length - r->skipped));
 	written = malloc(FORWARD_WRITE_MAX(r));
 	if (!written)
 		return -ENOMEM;
-	return forward_pass(x, FLOW_SERVER, SPAN(written, forward_request_write(r, head, written)));
+	return forward_pass_seen(x, FLOW_SERVER,
+				 SPAN(written, forward_request_write(r, head, written)));
 }
 
 /* The same of what came with the head. */
@@ -116,8 +117,10 @@ void forward_exchange_fin(struct forward *x)
 static bool take_from_client(struct forward *x, struct span bytes)
 {
 	struct flow *f = &x->flow;
-	size_t used = upload(x, bytes);
+	size_t used;
 
+	x->heard = f->thread->now;
+	used = upload(x, bytes);
 	if (f->state != FLOW_FORWARD || x->state != FORWARD_EXCHANGE)
 		return false;
 	if (!forward_keep(x, &x->in, SPAN(bytes.ptr + used, bytes.len - used))) {

@@ -108,6 +108,14 @@ int forward_send(struct flow *f, struct leg *to, struct span bytes)
 	return forward_put_off(f, to, SPAN(bytes.ptr + n, bytes.len - (size_t)n));
 }
 
+int forward_pass_seen(struct forward *x, unsigned to, struct span bytes)
+{
+	struct flow *f = &x->flow;
+
+	record_bytes(&f->record, to == FLOW_SERVER ? WAY_TO_SERVER : WAY_TO_CLIENT, bytes.len);
+	return forward_send(f, &f->legs[to], bytes);
+}
+
 int forward_pass(struct forward *x, unsigned to, struct span bytes)
 {
 	struct flow *f = &x->flow;
@@ -115,9 +123,8 @@ int forward_pass(struct forward *x, unsigned to, struct span bytes)
 
 	if (!bytes.len)
 		return 0;
-	record_bytes(&f->record, way, bytes.len);
 	observer_data(&f->observer, way, bytes, f->thread->now);
-	return forward_send(f, &f->legs[to], bytes);
+	return forward_pass_seen(x, to, bytes);
 }
 
 int forward_flush(struct flow *f, struct leg *to)

@@ -24,8 +24,6 @@ static void open_tunnel(struct forward *x)
 						 39 };
 	struct flow *f = &x->flow;
 
-	observer_data(&f->observer, WAY_TO_SERVER, SPAN(x->in.data, x->request.length),
-		      f->thread->now);
 	observer_data(&f->observer, WAY_TO_CLIENT, established, f->thread->now);
 	forward_forget(x, &x->in, x->request.length);
 	if (forward_send(f, forward_client(x), established) < 0)
@@ -41,14 +39,15 @@ static void dial_waits(struct dial *d)
 
 void forward_show_request(struct forward *x)
 {
-	struct span bytes = SPAN(x->in.data, x->request.length);
+	const struct forward_request *r = &x->request;
+	struct span bytes = SPAN(x->in.data + r->skipped, r->length - r->skipped);
 
 	if (x->http2) {
 		const struct forward_output *o = forward_http2_to_server(x->http2);
 
 		bytes = SPAN(o->data, o->len);
 	}
-	observer_data(&x->flow.observer, WAY_TO_SERVER, bytes, x->flow.thread->now);
+	observer_data(&x->flow.observer, WAY_TO_SERVER, bytes, x->asked);
 }
 
 /* Connected, or not: the request goes on, or is answered. */
@@ -57,9 +56,6 @@ static void take_dialed(struct forward *x, const struct dial *d, enum dial_end e
 	struct flow *f = &x->flow;
 
 	if (end != DIAL_CONNECTED) {
-		/* The request is one that is seen to fail, too. */
-		if (!x->http2)
-			forward_show_request(x);
 		forward_answer(x, answer_of_end[end], NULL);
 		return;
 	}
@@ -106,6 +102,8 @@ void forward_dial(struct forward *x, struct span host, uint16_t port)
 	record_named(&f->record, host);
 	if (named)
 		record_address(&f->record, NULL);
+	if (!x->http2)
+		forward_show_request(x);
 	x->state = FORWARD_DIALING;
 	x->dial.thread = f->thread;
 	x->dial.before = f->loops;
@@ -146,6 +144,9 @@ bool forward_take_request(struct forward *x)
 			begin_frames(x);
 		return false;
 	}
+	/* Before its first byte there was nothing, or empty lines. */
+	if (!x->in_head.begun && x->in_head.scanned <= x->in_head.line)
+		x->asked = x->heard;
 	reading = forward_request_read(&x->in_head, in, &x->request, &why);
 	if (x->fresh && x->redirected && reading != FORWARD_READ &&
 	    forward_head_is_foreign(&x->in_head, in)) {
@@ -157,10 +158,12 @@ bool forward_take_request(struct forward *x)
 	x->fresh = false;
 	forward_set_deadline(x, 0);
 	if (reading == FORWARD_READ && x->request.length <= FORWARD_HEAD_MAX) {
-		if (is_same_server(x))
+		if (is_same_server(x)) {
+			forward_show_request(x);
 			forward_exchange_begin(x);
-		else
+		} else {
 			forward_dial(x, x->request.host, x->request.port);
+		}
 		return x->flow.state == FLOW_FORWARD;
 	}
 	log_debug("the forward proxy refuses a request: %s", why ? why : "too large");
