@@ -127,6 +127,7 @@ int inject_settings_check(const struct inject_settings *s, struct err *e)
 				   NULL, e);
 	if (rc == 0)
 		rc = proxy_config_check(&proxy, e);
+	proxy_config_fini(&proxy);
 	object_pool_fini(&pool);
 	return rc;
 }
