@@ -95,11 +95,15 @@ def test_a_server_that_stops_listening(namespace):
     """A tcpSocket probe sees the port closed, though a live proxy would accept for it."""
     command = "httpd -p 8080; touch /tmp/on; while [ -e /tmp/on ]; do sleep 0.2; done; " \
               "kill $(pidof httpd); exec sleep 3600"
-    probe = {"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 1}
+    probe = {"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 1,
+             "timeoutSeconds": 10}
     namespace.apply(pod("app", container(command, readinessProbe=probe)), inject_args=[])
     namespace.wait_pod("app")
+    before = failures(namespace, "app")
     namespace.sh("app", "rm /tmp/on")
-    namespace.wait_pod("app", condition="Ready=false")
+    eventually(lambda: failures(namespace, "app") >= before + 3, "failing for good")
+    state = namespace.container_state("app", "app")
+    assert "running" in state["state"] and not state["ready"] and state["restartCount"] == 0, state
 
 
 def test_named_port_that_is_ours_too(namespace):

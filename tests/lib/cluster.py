@@ -196,3 +196,13 @@ def web(text="hello", port=8080):
 
 def http_ready(port=8080):
     return {"httpGet": {"path": "/", "port": port}, "periodSeconds": 1}
+
+
+def web_server(namespace, replicas, inject_args, **more):
+    """A Deployment and Service `web`, available; the Service's address."""
+    app = container(web(), readinessProbe=http_ready(), **more)
+    namespace.apply(service("web"))
+    namespace.apply(deployment("web", app, replicas=replicas, terminationGracePeriodSeconds=20),
+                    inject_args=inject_args)
+    namespace.wait_available("deployment/web")
+    return namespace.get("service", "web")["spec"]["clusterIP"]
