@@ -237,7 +237,8 @@ def test_a_probe_that_would_always_pass():
     spec = {"containers": [{"name": "app", "livenessProbe": {"tcpSocket": {"port": "http"}},
                             "readinessProbe": {"httpGet": {"port": 80}}}]}
     text = yaml.safe_dump(workload("Pod", spec))
-    assert "Probe" not in inject(text)[1]
+    for args in ([], ["--set=inbound-closed=refuse"]):
+        assert "Probe" not in inject(text, *args)[1]
     said = inject(text, "--set=inbound-closed=redirect")[1]
     assert "the livenessProbe of app (tcpSocket)" in said and "readinessProbe" not in said
 
