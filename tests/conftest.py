@@ -5,6 +5,8 @@ import resource
 
 import pytest
 
+pytest.register_assert_rewrite("lib")  # what differs, of its assertions, too
+
 from lib.evidence import evidence, summary
 from lib.native import scratch_directory
 from lib.randomly import seed

@@ -172,12 +172,16 @@ def test_h2load(side, family, twice, server, kind):
         out = twice.run("h2load", "-n", "2000", "-c", "4", *args,
                         f"http://{target(side, family, port)}/file")
         counts = re.search(r"requests: .*|status codes: .*", out)[0]
-        return counts, [int(n) for n in re.findall(r"\((\d+)\)", re.search("traffic: .*", out)[0])]
+        total, heads, data = (int(n) for n in re.findall(r"\((\d+)\)",
+                                                         re.search("traffic: .*", out)[0]))
+        # In HTTP/2 content comes in as many frames as the windows allow in that moment, and a Date is
+        # as long as its digits are in Huffman's code.
+        return (counts, data, total, heads) if kind == "h1" else (counts, data, None, None)
 
-    counts, (total, _, data) = twice.told(talk)
+    counts, data, total, _ = twice.told(talk)
     assert "2000 succeeded, 0 failed" in counts and data == 2000 * len(FILE)
     protocol = "http1" if kind == "h1" else "http2"
-    m = twice.metrics(4, {protocol: 4}, None, total if kind == "h1" else None)
+    m = twice.metrics(4, {protocol: 4}, None, total)
     assert requests(m, side) == {("GET", "200", "1.1" if kind == "h1" else "2"): 2000}
     assert m.sum(f"{side.http}_response_body_size_bytes_sum") == data
 
