@@ -16,8 +16,8 @@ DONE, FAILED, USAGE, DRIFT = range(4)
 
 
 def sanitized():
-    """Whether our programs are built with a sanitizer, which looks into its own process."""
-    return b"__sanitizer" in SLUICE.read_bytes()
+    """Whether the proxy is built with a sanitizer, which looks into its own process."""
+    return b"__sanitizer" in PROXY.read_bytes()
 
 
 def environment(extra=None):
