@@ -54,6 +54,7 @@ struct lookup {
 	uint32_t candidate;	      /* the next name */
 	bool skip[ADDR_FAMILY_COUNT]; /* only asked if the other has no addresses */
 	bool told;		      /* that there are addresses */
+	bool failed;		      /* a name before, at its servers */
 	bool asking;		      /* c-ares is being called: it may answer from there */
 	struct race race;
 	struct lookup_half halves[ADDR_FAMILY_COUNT];

@@ -273,13 +273,21 @@ static void tell(struct lookup *l, enum dns_result result, bool more)
 		lookup_free(l);
 }
 
-/* Silence is what nobody broke. */
-static enum dns_result failure_of(const struct lookup *l)
+/* Whether a server said that it cannot tell. Silence is what nobody broke. */
+static bool has_failed(const struct lookup *l)
 {
 	return l->race.halves[ADDR_V4].state == RACE_FAILED ||
-			       l->race.halves[ADDR_V6].state == RACE_FAILED
-		       ? DNS_FAILED
-		       : DNS_TIMEOUT;
+	       l->race.halves[ADDR_V6].state == RACE_FAILED;
+}
+
+/* Goes on with the next name. False: there is none, and @l has ended. */
+static bool go_on(struct lookup *l)
+{
+	let_go(l);
+	if (next_candidate(l))
+		return true;
+	tell(l, l->failed ? DNS_FAILED : DNS_NEGATIVE, false);
+	return false;
 }
 
 /* Addresses that need not wait for the others. */
@@ -315,14 +323,19 @@ static void proceed(struct lookup *l)
 			tell(l, DNS_ANSWERED, false);
 			return;
 		case RACE_GIVE_UP:
-			tell(l, failure_of(l), false);
-			return;
-		case RACE_NEXT:
-			let_go(l);
-			if (!next_candidate(l)) {
-				tell(l, DNS_NEGATIVE, false);
+			if (!has_failed(l)) {
+				tell(l, DNS_TIMEOUT, false);
 				return;
 			}
+			/* A server may know nothing but its own domain: as glibc's, on to the next
+			 * name. */
+			l->failed = true;
+			if (!go_on(l))
+				return;
+			break;
+		case RACE_NEXT:
+			if (!go_on(l))
+				return;
 			break;
 		}
 	}

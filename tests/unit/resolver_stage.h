@@ -39,6 +39,7 @@ struct server {
 	/* Families that are treated otherwise, by 1 << enum addr_family. */
 	unsigned silent, refused, nameless, empty, holding;
 	const char *only; /* the one name that there is; NULL: all are */
+	uint8_t denies;	  /* what the others are answered with; 0: NXDOMAIN */
 	struct held held[8];
 	unsigned held_count;
 	unsigned asked, asked_of[ADDR_FAMILY_COUNT];
@@ -175,11 +176,10 @@ static inline void answer(struct server *s, const struct held *q)
 	name_of(q, name);
 	memcpy(message, q->question, q->len);
 	message[2] |= 0x80;
-	message[3] = s->says == SAYS_NO_NAME || s->nameless >> family & 1 ||
-				     (s->only && strcmp(s->only, name) != 0)
-			     ? 3
-		     : s->says == SAYS_REFUSED || s->refused >> family & 1 ? 5
-									   : 0;
+	message[3] = s->only && strcmp(s->only, name) != 0 ? (s->denies ? s->denies : 3)
+		     : s->says == SAYS_NO_NAME || s->nameless >> family & 1 ? 3
+		     : s->says == SAYS_REFUSED || s->refused >> family & 1  ? 5
+									    : 0;
 	if (message[3] == 0)
 		message[7] = (uint8_t)put_answers(s, q->question[q->len - 3], &at);
 	if (s->says == SAYS_GARBAGE) {

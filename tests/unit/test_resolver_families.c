@@ -231,6 +231,37 @@ static void test_search_domains_with_one_family(void **state)
 }
 
 /* "No such name" of AAAA is not believed at once where it is not so. */
+/* As glibc's: a server may know nothing but its own domain. */
+static void test_servers_that_fail_for_other_names(void **state)
+{
+	static const struct {
+		const char *conf, *name, *found;
+	} cases[] = {
+		{ "search a.example b.example\n", "web.x", "web.x.b.example." },
+		{ "search a.example b.example\noptions ndots:2\n", "web.x", "web.x." },
+	};
+	static const uint8_t codes[] = { 2, 5 }; /* SERVFAIL, REFUSED */
+	struct stage *t = begin(state, NEVER);
+	char conf[256];
+	struct waiter w;
+
+	t->config.check_ms = 1;
+	renew(t);
+	for (size_t i = 0; i < ARRAY_SIZE(cases) * ARRAY_SIZE(codes); i++) {
+		snprintf(conf, sizeof(conf), "nameserver 127.0.0.1\n%s", cases[i / 2].conf);
+		write_conf(t, conf, (time_t)i + 1);
+		usleep(2000);
+		assert_true(resolver_has_search(t->resolver)); /* reads it */
+		t->server.denies = codes[i % 2];
+		t->server.only = cases[i / 2].found;
+		w = addresses(t, cases[i / 2].name);
+		assert_int_equal(w.answer.result, DNS_ANSWERED);
+		/* That nobody has it is what nobody said. */
+		t->server.only = "another.";
+		assert_int_equal(addresses(t, "no.x").answer.result, DNS_FAILED);
+	}
+}
+
 static void test_a_server_that_denies_names_for_want_of_aaaa(void **state)
 {
 	struct stage *t = begin(state, NEVER);
@@ -377,6 +408,7 @@ int main(void)
 		TEST(test_a_part_expires),
 		TEST(test_one_family_is_refused),
 		TEST(test_search_domains_with_one_family),
+		TEST(test_servers_that_fail_for_other_names),
 		TEST(test_a_server_that_denies_names_for_want_of_aaaa),
 		TEST(test_a_name_of_ipv6_alone_is_waited_for),
 		TEST(test_other_servers_while_something_is_late),
