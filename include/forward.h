@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The forward proxy: a client's connection to the outbound listener that goes where its requests
- * say. That is so for clients that use us as their proxy (HTTP_PROXY=http://127.0.0.1:9001), and
+ * say. That is so for clients that use us as their proxy (http_proxy=http://127.0.0.1:9001), and
  * with --outbound-mode=host for those that are redirected.
  *
  * Theory of Operation: it is a flow with one server at a time. Requests are taken one by one; those

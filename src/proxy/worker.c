@@ -295,9 +295,9 @@ static void say(struct worker *w, int what)
 	else if (what == SAID_ARMED)
 		log_info("armed: new connections are redirected here");
 	else
-		log_warn("not armed: new connections go past this proxy: is `sluice apply` in "
-			 "place in this network namespace, with --proxy-uid=%u and "
-			 "--inbound-port=%u?",
+		log_warn("not armed: no connection is redirected here, which is fine if none "
+			 "is to be: else, is `sluice apply` in place in this network namespace, "
+			 "with --proxy-uid=%u and --inbound-port=%u?",
 			 geteuid(), w->config->inbound_port);
 }
 

@@ -4,11 +4,13 @@ table of docs/metrics.md, the dashboard, the rules."""
 import json
 import pathlib
 import re
+import subprocess
 import sys
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 
+from lib.patience import PATIENCE
 from lib.proc import Process, wait_until
 from lib.prometheus import Prometheus
 from lib.rawhttp import RawHttp
@@ -183,3 +185,26 @@ def test_dashboard_and_rules_have_data(world, everything, tmp_path):
     # The service answers a third of its requests with 503: after its five minutes this alert fires.
     pending = prometheus.data('ALERTS{alertname="ServiceFails"}')
     assert len(pending) == 1
+
+
+@pytest.mark.parametrize("armed,opened,fires", [
+    ("0x10", None, True), ("0x10", "0+1x10", False), ("1x2 0x8", "0+1x10", True),
+    ("1x10", "0+1x10", False)],
+    ids=["nothing-comes", "without-rules", "no-longer", "armed"])
+def test_the_alert_of_a_proxy_that_is_not_armed(tmp_path, armed, opened, fires):
+    """It tells of what is not measured, not of a proxy that clients name by themselves."""
+    series = {"sluice_armed": armed, **({"sluice_connections_opened_total": opened} if opened
+                                        else {})}
+    alert = {"exp_labels": {"instance": "a", "severity": "warning"}, "exp_annotations": {
+        "summary": "Nothing is redirected to the proxy of a: its connections are not measured"}}
+    case = {"interval": "1m",
+            "input_series": [{"series": f'{name}{{instance="a"}}', "values": values}
+                             for name, values in series.items()],
+            "alert_rule_test": [{"eval_time": "9m", "alertname": "ProxyNotArmed",
+                                 "exp_alerts": [alert] if fires else []}]}
+    path = tmp_path / "case.json"
+    path.write_text(json.dumps({"rule_files": [str(DOCS / "dashboards" / "rules.yml")],
+                                "evaluation_interval": "1m", "tests": [case]}))
+    done = subprocess.run(["promtool", "test", "rules", path], capture_output=True, text=True,
+                          check=False, timeout=PATIENCE)
+    assert done.returncode == 0, done.stdout + done.stderr
