@@ -66,7 +66,7 @@ PODS = {
     "app": {"labels": {"app": "web"}, "annotations": {
         "sluice.dev/outbound-exclude-ports": "3306,6379", "sluice.dev/access-log": "-",
         "sluice.dev/inbound-port": "9300", "sluice.dev/reject-quic": "on"}},
-    "told": {"labels": {"app": "web"}, "annotations": {
+    "told": {"labels": {"app": "web", "app.kubernetes.io/name": "shop"}, "annotations": {
         "sluice.dev/service-name": "other", "sluice.dev/service-namespace": "elsewhere",
         "sluice.dev/route": "/a/{id},/b", "sluice.dev/exclude-uids": "5-7"}},
     "inits": {"labels": {"app": "web"},
@@ -103,7 +103,7 @@ def overlay(directory, manifests, form, **more):
         "components": [f"../kubernetes/{form}", "../kubernetes/scrape"], **more}))
     assert KUBECTL, "no kubectl: scripts/kubectl has one"
     done = subprocess.run([KUBECTL, "kustomize", directory / "overlay"], capture_output=True,
-                          text=True, check=False, timeout=60)
+                          text=True, check=False, timeout=110)
     assert done.returncode == 0, done.stderr
     return by_name(yaml.safe_load_all(done.stdout))
 
