@@ -40,12 +40,14 @@ static void dial_waits(struct dial *d)
 void forward_show_request(struct forward *x)
 {
 	const struct forward_request *r = &x->request;
-	struct span bytes = SPAN(x->in.data + r->skipped, r->length - r->skipped);
+	struct span bytes;
 
 	if (x->http2) {
 		const struct forward_output *o = forward_http2_to_server(x->http2);
 
 		bytes = SPAN(o->data, o->len);
+	} else {
+		bytes = SPAN(x->in.data + r->skipped, r->length - r->skipped);
 	}
 	observer_data(&x->flow.observer, WAY_TO_SERVER, bytes, x->asked);
 }
