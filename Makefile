@@ -64,9 +64,9 @@ unit-proxy := test_crashes test_dns_message test_names test_resolver test_resolv
 	test_resolver_families test_resolver_race \
 	test_forward_body test_forward_head test_forward_rules test_forward_streams \
 	test_access_log test_admin test_admin_metrics test_admin_request test_envoy_stats \
-	test_grpc test_gzip test_hpack test_http1 test_http1_parse test_http2 test_metrics \
-	test_metrics_text test_negotiate test_own test_quota test_routes test_sandbox test_sniff \
-	test_tls_hello test_trace test_upstream
+	test_grpc test_gzip test_hpack test_http1 test_http1_parse test_http2 test_log_file \
+	test_metrics test_metrics_text test_negotiate test_own test_quota test_routes test_sandbox \
+	test_sniff test_tls_hello test_trace test_upstream
 fuzz := fuzz_dns fuzz_forward fuzz_forward_http2 \
 	fuzz_admin fuzz_hpack fuzz_http1 fuzz_http2 fuzz_inject fuzz_observer fuzz_parse fuzz_tls_hello
 

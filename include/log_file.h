@@ -43,7 +43,10 @@ void log_file_tick(struct log_file *f, unsigned period_ms);
 /* The parent, when it is told to (SIGUSR1): looks now. */
 void log_file_look(struct log_file *f);
 
-/* The worker: puts the newest descriptor of @receive in place of @fd, if there is one. Whether. */
+/*
+ * The worker: puts the newest descriptor of @receive in place of @fd, if there is one. Whether. One
+ * that it has no number free for waits for the next call.
+ */
 bool log_file_take(int receive, int fd);
 
 #endif

@@ -84,8 +84,12 @@ static bool hand_over(int socket, int fd)
 	return sendmsg(socket, &m, MSG_NOSIGNAL) == 1;
 }
 
-/* The next descriptor that was handed over; -1: there is none. */
-static int receive_next(int socket)
+/*
+ * The next descriptor that was handed over; -1: there is none, or no number is free for it. Its
+ * message stays: recvmsg(2) that has no number for a descriptor gives the byte without it, and
+ * nobody would send it again.
+ */
+static int peek_next(int socket)
 {
 	char byte;
 	int fd = -1;
@@ -99,7 +103,7 @@ static int receive_next(int socket)
 	};
 
 	/* #syscalls recvmsg */
-	if (recvmsg(socket, &m, MSG_CMSG_CLOEXEC) == 1 && CMSG_FIRSTHDR(&m) &&
+	if (recvmsg(socket, &m, MSG_PEEK | MSG_CMSG_CLOEXEC) == 1 && CMSG_FIRSTHDR(&m) &&
 	    CMSG_FIRSTHDR(&m)->cmsg_type == SCM_RIGHTS)
 		memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(fd));
 	return fd;
@@ -156,14 +160,18 @@ void log_file_tick(struct log_file *f, unsigned period_ms)
 
 bool log_file_take(int receive, int fd)
 {
-	bool taken = false;
+	bool taken = false, placed = true;
+	char byte;
 	int next;
 
 	if (receive < 0)
 		return false;
-	while ((next = receive_next(receive)) >= 0) {
-		taken |= dup3(next, fd, O_CLOEXEC) >= 0;
+	while (placed && (next = peek_next(receive)) >= 0) {
+		placed = dup3(next, fd, O_CLOEXEC) >= 0;
 		close(next);
+		taken |= placed;
+		/* #syscalls recvfrom */
+		placed = placed && recv(receive, &byte, 1, 0) == 1;
 	}
 	return taken;
 }
