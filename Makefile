@@ -42,7 +42,7 @@ sluice := backend backend_iptc backend_nft command_explain command_inject comman
 	netns nft_list nft_read nft_write \
 	nl_batch nl_socket objects owners plan plan_facts plan_json plan_nft plan_text privs \
 	privs_calls readback rtnl ruleset sock_destroy stage status status_print tproxy_route \
-	turn user_map verify_net verify_pick verify_run watch xt_lock xtable yaml_edit
+	turn user_map verify_net verify_pick verify_run watch xt_lock xtable yaml_edit yaml_read
 proxy := crashes dns_message names resolver resolver_cache resolver_channel resolver_lookup \
 	resolver_race \
 	dial forward forward_answer forward_block forward_body forward_clock forward_events \

@@ -4,6 +4,7 @@
 
 #include "inject_warn.h"
 #include "parse.h"
+#include "yaml_read.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -143,27 +144,39 @@ static bool opted_out(struct inject_run *r, const struct inject_pod *w)
 	return false;
 }
 
-/* Why this one is left alone; NULL: it is not. The policy's conditions are the same. */
-static const char *reason_to_skip(struct inject_run *r, const struct inject_pod *w)
+/*
+ * *@why becomes the reason why this one is left alone; NULL: it is not. The policy's conditions are
+ * the same. 0, or a usage error where it cannot be told.
+ */
+static int reason_to_skip(struct inject_run *r, const struct inject_pod *w, const char **why,
+			  struct err *e)
 {
-	bool injected = has_ours(r, w->init_containers) || has_ours(r, w->containers);
+	bool injected = has_ours(r, w->init_containers) || has_ours(r, w->containers), host;
+	int rc;
 
+	*why = NULL;
 	if (r->options->remove)
-		return injected ? NULL : "not injected";
-	if (!w->template)
-		return "it has no template of pods";
-	if (!yaml_edit_size(w->containers))
-		return "it has no containers";
-	if (opted_out(r, w))
-		return INJECT_SWITCH " says so";
-	if (injected)
-		return "already injected; take it out with --remove first";
-	if (span_eq(TEXT_AT(r, w->spec, "hostNetwork"), SPAN_LIT("true")))
-		return "hostNetwork: its network is the node's";
-	if (span_eq(TEXT_AT(r, w->spec, "os", "name"), SPAN_LIT("windows")) ||
-	    span_eq(TEXT_AT(r, w->spec, "nodeSelector", "kubernetes.io/os"), SPAN_LIT("windows")))
-		return "Windows: there is no netfilter";
-	return NULL;
+		*why = injected ? NULL : "not injected";
+	else if (!w->template)
+		*why = "it has no template of pods";
+	else if (!yaml_edit_size(w->containers))
+		*why = "it has no containers";
+	else if (opted_out(r, w))
+		*why = INJECT_SWITCH " says so";
+	else if (injected)
+		*why = "already injected; take it out with --remove first";
+	if (*why || r->options->remove)
+		return 0;
+	rc = yaml_read_bool(NODE_AT(r, w->spec, "hostNetwork"), "hostNetwork", &host, e);
+	if (rc < 0)
+		return rc;
+	if (host)
+		*why = "hostNetwork: its network is the node's";
+	else if (span_eq(TEXT_AT(r, w->spec, "os", "name"), SPAN_LIT("windows")) ||
+		 span_eq(TEXT_AT(r, w->spec, "nodeSelector", "kubernetes.io/os"),
+			 SPAN_LIT("windows")))
+		*why = "Windows: there is no netfilter";
+	return 0;
 }
 
 static int settings_of(struct inject_run *r, const struct inject_pod *w, struct inject_settings *s,
@@ -427,7 +440,7 @@ int inject_workload(struct inject_run *r, yaml_node_t *object, struct err *e)
 	struct span kind = TEXT_AT(r, object, "kind"), name;
 	struct inject_pod w = { .kind = kind_of(TEXT_AT(r, object, "apiVersion"), kind),
 				.object = object };
-	const char *skip;
+	const char *skip = NULL;
 	int rc;
 
 	if (!r->options->remove)
@@ -440,9 +453,10 @@ int inject_workload(struct inject_run *r, yaml_node_t *object, struct err *e)
 	snprintf(w.title, sizeof(w.title), "%s/%.*s", w.kind->name, (int)MIN(name.len, 253u),
 		 name.ptr);
 	rc = workload_read(r, &w, object, e);
+	if (rc == 0)
+		rc = reason_to_skip(r, &w, &skip, e);
 	if (rc < 0)
 		return err_wrap(e, "%s", w.title);
-	skip = reason_to_skip(r, &w);
 	if (skip) {
 		inject_tell(r, &w, "left alone: %s", skip);
 		r->exact &= !has_ours(r, w.init_containers) && !has_ours(r, w.containers);

@@ -161,6 +161,28 @@ def test_left_alone(change, why):
     assert after == text and "left alone" in said and why in said
 
 
+POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n"
+
+
+@pytest.mark.parametrize("words, truth", [
+    ("true True TRUE yes Yes YES on On ON y Y", True),
+    ("false False FALSE no No NO off Off OFF n N null ~", False),
+])
+def test_a_boolean_is_read_as_kubectl_reads_it(words, truth):
+    """YAML 1.1: redirecting the network of a node would be the worst of mistakes."""
+    for word in words.split() + [f"!!bool '{w}'" for w in words.split()[:11]]:
+        text = POD + f"  hostNetwork: {word}\n  containers: [{{name: a}}]\n"
+        after, said = inject(text)
+        assert ("left alone: hostNetwork" in said) == truth == (after == text), (word, said)
+
+
+@pytest.mark.parametrize("value", ["'true'", '"false"', "1", "0", "tRue", "maybe", "{}", "[true]",
+                                   "!!bool x"])
+def test_what_is_no_boolean_is_refused(value):
+    text = POD + f"  hostNetwork: {value}\n  containers: [{{name: a}}]\n"
+    assert "Pod/a: line 5: 'hostNetwork' is neither" in inject(text, status=USAGE)[1]
+
+
 def test_opted_out_and_not_ours():
     for text in (yaml.safe_dump(workload("Pod", annotations={"sluice.dev/inject": "false"})),
                  "kind: Service\napiVersion: v1\n", "", "# nothing\n", "--- # a\n---\nx: [1]\n",
