@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """scripts/cluster goes into no namespaces but those of its own node, whatever other processes are
-called. These tests need no cluster."""
+called, and says what it lacks. These tests need no cluster."""
 import contextlib
 import hashlib
 import os
@@ -98,3 +98,17 @@ def test_directory_of_others(directory, owner, mode):
     for argv in (["exec", "true"], ["up"], ["down"]):
         done = script(directory, *argv)
         assert done.returncode == 2 and "others than root may write there" in done.stderr, (argv, done)
+
+
+def test_cgroups_without_controllers(directory):
+    """What the second version lacks is said at once. Where the first has taken the controllers, as here,
+    a hierarchy of the second has none."""
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c",
+         "mount -t cgroup2 cgroup2 /sys/fs/cgroup && ! grep -q memory /sys/fs/cgroup/cgroup.controllers "
+         "|| exit 99; exec \"$@\"", "sh", ROOT / "scripts" / "cluster", "--dir", directory, "up"],
+        capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode == 99:
+        pytest.skip("the second version has the controllers here")
+    assert done.returncode == 1 and "cgroup v2 has no 'cpu'" in done.stderr, done
+    assert not (directory / "node").exists()
