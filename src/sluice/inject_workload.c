@@ -117,15 +117,34 @@ static bool is_ours(struct span name)
 	return span_eq(name, SPAN_LIT(INJECT_RULES)) || span_eq(name, SPAN_LIT(INJECT_PROXY));
 }
 
-static bool has_ours(struct inject_run *r, yaml_node_t *list)
+/* How many items of a list have our names. */
+static size_t count_ours(struct inject_run *r, yaml_node_t *list)
 {
+	size_t count = 0;
+
 	for (size_t i = 0; i < yaml_edit_size(list); i++) {
 		yaml_node_t *item = yaml_edit_item(&r->edit, list, i);
 
-		if (item && is_ours(TEXT_AT(r, item, "name")))
-			return true;
+		count += item && is_ours(TEXT_AT(r, item, "name"));
 	}
-	return false;
+	return count;
+}
+
+static bool has_ours(struct inject_run *r, const struct inject_pod *w)
+{
+	return count_ours(r, w->init_containers) || count_ours(r, w->containers);
+}
+
+/* The names alone may be those of somebody else's containers. */
+static const char *reason_not_to_remove(struct inject_run *r, const struct inject_pod *w)
+{
+	if (!has_ours(r, w))
+		return "not injected";
+	if (!has_annotation(r, w, INJECT_DONE))
+		return "not injected by us: it has no annotation " INJECT_DONE;
+	if (count_ours(r, w->containers) == yaml_edit_size(w->containers))
+		return "it has no containers but ours";
+	return NULL;
 }
 
 /* By an annotation or a label: of the pods, or of the workload itself. */
@@ -151,20 +170,23 @@ static bool opted_out(struct inject_run *r, const struct inject_pod *w)
 static int reason_to_skip(struct inject_run *r, const struct inject_pod *w, const char **why,
 			  struct err *e)
 {
-	bool injected = has_ours(r, w->init_containers) || has_ours(r, w->containers), host;
+	bool host;
 	int rc;
 
 	*why = NULL;
 	if (r->options->remove)
-		*why = injected ? NULL : "not injected";
+		*why = reason_not_to_remove(r, w);
 	else if (!w->template)
 		*why = "it has no template of pods";
 	else if (!yaml_edit_size(w->containers))
 		*why = "it has no containers";
 	else if (opted_out(r, w))
 		*why = INJECT_SWITCH " says so";
-	else if (injected)
-		*why = "already injected; take it out with --remove first";
+	else if (has_ours(r, w))
+		*why = has_annotation(r, w, INJECT_DONE)
+			       ? "already injected; take it out with --remove first"
+			       : "it has a container named " INJECT_RULES " or " INJECT_PROXY
+				 " that is not from here";
 	if (*why || r->options->remove)
 		return 0;
 	rc = yaml_read_bool(NODE_AT(r, w->spec, "hostNetwork"), "hostNetwork", &host, e);
@@ -459,7 +481,7 @@ int inject_workload(struct inject_run *r, yaml_node_t *object, struct err *e)
 		return err_wrap(e, "%s", w.title);
 	if (skip) {
 		inject_tell(r, &w, "left alone: %s", skip);
-		r->exact &= !has_ours(r, w.init_containers) && !has_ours(r, w.containers);
+		r->exact &= reason_not_to_remove(r, &w) != NULL;
 		return 1;
 	}
 	rc = r->options->remove ? take_out(r, &w, e) : put_in(r, &w, e);

@@ -183,6 +183,33 @@ def test_what_is_no_boolean_is_refused(value):
     assert "Pod/a: line 5: 'hostNetwork' is neither" in inject(text, status=USAGE)[1]
 
 
+@pytest.mark.parametrize("spec", [
+    {"containers": [{"name": "sluice-proxy", "image": "mine"}]},
+    {"containers": [{"name": "app"}, {"name": "sluice-proxy", "image": "mine"}]},
+    {"initContainers": [{"name": "sluice-init"}], "containers": [{"name": "app"}]},
+])
+def test_the_name_alone_does_not_make_it_ours(spec):
+    """A component of kustomize leaves no annotation either; what it added goes with it."""
+    text = yaml.safe_dump(workload("Deployment", spec, annotations={"note": "a"}))
+    after, said = inject(text, "--remove")
+    assert after == text and "left alone: not injected by us" in said
+    after, said = inject(text)
+    assert after == text and "that is not from here" in said
+    # Nor does its neighbour's annotation.
+    both = [yaml.safe_load(text), workload("Pod")]
+    after, said = inject(yaml.safe_dump_all(both))
+    assert "Pod/web: injected" in said and list(yaml.safe_load_all(after))[0] == both[0]
+    assert inject(after, "--remove")[0] == yaml.safe_dump_all(both)
+
+
+def test_a_pod_is_not_left_without_containers():
+    spec = {"containers": [{"name": "sluice-proxy"}]}
+    text = yaml.safe_dump(workload("Deployment", spec, annotations={"sluice.dev/injected": ""}))
+    after, said = inject(text, "--remove")
+    assert after == text and "left alone: it has no containers but ours" in said
+    assert inject(text)[0] == text
+
+
 def test_opted_out_and_not_ours():
     for text in (yaml.safe_dump(workload("Pod", annotations={"sluice.dev/inject": "false"})),
                  "kind: Service\napiVersion: v1\n", "", "# nothing\n", "--- # a\n---\nx: [1]\n",
