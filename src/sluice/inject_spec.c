@@ -277,6 +277,19 @@ static void add_resources(struct build *b, struct object *c)
 	object_text(b->pool, map, "memory", o->memory_limit);
 }
 
+/*
+ * A pod with hostNetwork is left alone by all who can see that it has it. Should one slip through,
+ * `sluice apply` finds the node's address to be its own, and refuses to redirect the node.
+ */
+static void add_node(struct build *b, struct object *env)
+{
+	if (!b->for_policy && inject_settings_get(&b->options->settings, "node-address"))
+		return;
+	add_field(b, env, "SLUICE_NODE_ADDRESS", "status.hostIP");
+	if (env && env->last && b->for_policy)
+		env->last->cel_if = "!('node-address' in variables.settings)";
+}
+
 static struct object *build_rules(struct build *b)
 {
 	struct object *c = add_container(b, INJECT_RULES), *list;
@@ -285,9 +298,7 @@ static struct object *build_rules(struct build *b)
 	object_text(b->pool, list, NULL, "sluice");
 	object_text(b->pool, list, NULL, "apply");
 	list = object_list(b->pool, c, "env");
-	/* Who can look into the pod leaves those with hostNetwork alone. */
-	if (b->options->component && !inject_settings_get(&b->options->settings, "node-address"))
-		add_field(b, list, "SLUICE_NODE_ADDRESS", "status.hostIP");
+	add_node(b, list);
 	add_variables(b, list, &config_options, COMMAND_APPLY, "forRules");
 	add_resources(b, c);
 	add_security(b, c, true);

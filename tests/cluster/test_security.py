@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from lib.cluster import container, deployment, eventually, inject, pod
+from lib.cluster import FORMS, container, deployment, eventually, inject, pod
 
 RESTRICTED = {"allowPrivilegeEscalation": False, "runAsNonRoot": True, "runAsUser": 65534,
               "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"}}
@@ -59,3 +59,18 @@ def test_restricted_with_the_proxy_alone(make_namespace):
     spec["initContainers"] = [c for c in spec["initContainers"] if c["name"] != "sluice-init"]
     namespace.apply(manifest)
     namespace.wait_pod("app")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_node_is_not_redirected(namespace, form):
+    """A pod that is the node's by what came after the injection: one line, and it does not start."""
+    manifest = yaml.safe_load(inject(yaml.safe_dump(pod("app", app())), f"--form={form}")[0])
+    manifest["spec"]["hostNetwork"] = True
+    namespace.apply(manifest)
+    said = eventually(lambda: namespace.kubectl("logs", "app", "-c", "sluice-init",
+                                                check=False).stdout, "the end of sluice-init")
+    assert said.startswith("sluice: error: --node-address: ") and said.count("\n") == 1, said
+    assert "hostNetwork" in said, said
+    node = namespace.get("pod", "app")["status"]
+    assert f"--node-address: {node['hostIP']} " in said, said
+    assert not node["initContainerStatuses"][0]["ready"]

@@ -111,6 +111,20 @@ def variables(container):
     return {v["name"]: v.get("value") for v in container.get("env", [])}
 
 
+@pytest.mark.parametrize("form", ["sidecar", "classic"])
+def test_the_rules_know_whose_the_node_is(form):
+    """For a pod with hostNetwork that slips through; once, if somebody says another address."""
+    def addresses(*args, **annotations):
+        text = yaml.safe_dump(workload("Pod", annotations=annotations))
+        rules = yaml.safe_load(inject(text, f"--form={form}", *args)[0])["spec"]["initContainers"][0]
+        return [{k: v for k, v in one.items() if k != "name"} for one in rules["env"]
+                if one["name"] == "SLUICE_NODE_ADDRESS"]
+
+    assert addresses() == [{"valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}}]
+    assert addresses("--set=node-address=192.0.2.1") == [{"value": "192.0.2.1"}]
+    assert addresses(**{"sluice.dev/node-address": "192.0.2.2"}) == [{"value": "192.0.2.2"}]
+
+
 def test_options_come_from_annotations_and_from_set():
     """The annotation is the nearer one; each container is given what it knows."""
     text = yaml.safe_dump(workload("Pod", annotations={

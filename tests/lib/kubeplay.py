@@ -45,13 +45,14 @@ def api(name="api", **more):
 def inject(text, *args, form="classic", admin=9901):
     """`sluice inject`: the manifest, and what it said.
 
-    podman has no namespaces to tell of; and it publishes each container's ports on its host, so two
-    pods cannot have the same.
+    podman has no namespaces and no nodes to tell of: it refuses such a `fieldRef`. And it publishes
+    each container's ports on its host, so two pods cannot have the same.
     """
     done = subprocess.run([SLUICE, "inject", f"--form={form}", f"--image={ours()}",
                            "--image-pull-policy=Never", "--set=service-namespace=shop",
-                           f"--set=admin-port={admin}", *args], input=text, capture_output=True,
-                          text=True, timeout=60, check=False, env=environment())
+                           "--set=node-address=0.0.0.0", f"--set=admin-port={admin}", *args],
+                          input=text, capture_output=True, text=True, timeout=60, check=False,
+                          env=environment())
     assert done.returncode == DONE, done
     return done.stdout, done.stderr
 
