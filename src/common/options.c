@@ -210,13 +210,37 @@ static int parse_flag(struct reading *r, int argc, char **argv, int *i, struct e
 	return parse_value(r, o, value, from, e);
 }
 
+/*
+ * Kubernetes tells every container of each Service of its namespace by variables that are made of
+ * the Service's name, as docker's links were: for one called sluice-admin there is
+ * SLUICE_ADMIN_PORT=tcp://10.96.0.7:9901. Nobody meant it for us.
+ */
+static bool is_service_link(const char *name, const char *value)
+{
+	static const char *const schemes[] = { "tcp://", "udp://", "sctp://" };
+	static const char end[] = "_PORT";
+	size_t len = strlen(name);
+
+	if (len < strlen(end) || strcmp(name + len - strlen(end), end) != 0)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(schemes); i++) {
+		if (strncmp(value, schemes[i], strlen(schemes[i])) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* NULL: unset, which an empty one is as well. */
 static const char *env_value(char **environ_list, const char *name)
 {
 	size_t len = strlen(name);
 
 	for (char **v = environ_list; v && *v; v++) {
-		if (strncmp(*v, name, len) == 0 && (*v)[len] == '=')
-			return *v + len + 1;
+		if (strncmp(*v, name, len) == 0 && (*v)[len] == '=') {
+			const char *value = *v + len + 1;
+
+			return *value && !is_service_link(name, value) ? value : NULL;
+		}
 	}
 	return NULL;
 }
@@ -251,11 +275,11 @@ static int parse_environment(struct reading *r, char **environ_list, struct err 
 			continue;
 		options_env_name(o, from, sizeof(from));
 		value = env_value(environ_list, from);
-		if (value && *value) {
+		if (value) {
 			rc = parse_value(r, o, value, from, e);
 		} else if (r->script_names && o->script_name) {
 			value = env_value(environ_list, o->script_name);
-			if (!value || !*value)
+			if (!value)
 				continue;
 			rc = parse_script_variable(r, o, value, e);
 		} else {

@@ -155,6 +155,24 @@ def test_without_a_proxy(namespace, fail, code):
     assert namespace.sh("app", get(address)) == f"1 {code}\n"
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_services_called_as_our_ports_are(namespace, form):
+    """Kubernetes tells of them by variables, SLUICE_ADMIN_PORT=tcp://... among them."""
+    names = ("sluice-admin", "sluice-inbound", "sluice-outbound", "proxy-ingress", "proxy-egress")
+    namespace.apply(*(service(name) for name in names))
+    manifest = yaml.safe_load(inject(yaml.safe_dump(pod("app", container("sleep 3600"))),
+                                     f"--form={form}")[0])
+    rules = manifest["spec"]["initContainers"][0]
+    rules["image"] = rules["image"].replace("sluice:", "sluice-init:")
+    rules["command"] = ["sluice", "apply", "--script-environment"]
+    namespace.apply(manifest)
+    namespace.wait_pod("app")
+    namespace.wait_armed("app")
+    told = namespace.sh("app", "env")
+    for name in names:
+        assert f"{name.upper().replace('-', '_')}_PORT=tcp://" in told, told
+
+
 def test_removed_again(namespace):
     """What `inject --remove` gives back is the workload without us, in the cluster, too."""
     plain = deployment("app", container(web(), readinessProbe=http_ready()))

@@ -39,7 +39,7 @@ enum {
 
 static const struct option rows[] = {
 	{ "my-port", "PORT", "1", "a port", OPTION_VALUE, FIRST, false, field_port,
-	  offsetof(struct fields, port), false, "PORT", false },
+	  offsetof(struct fields, port), false, "IN_PORT", false },
 	{ "flag", NULL, NULL, "a flag", OPTION_FLAG, FIRST | SECOND, true, field_flag,
 	  offsetof(struct fields, flag), true, NULL, false },
 	{ "list", "N", NULL, "a list", OPTION_LIST, FIRST, false, field_list,
@@ -286,14 +286,14 @@ static void test_names_of_a_script(void **state)
 	struct outcome o;
 
 	(void)state;
-	o = PARSE(FIRST, "PORT=7", "--script");
+	o = PARSE(FIRST, "IN_PORT=7", "--script");
 	assert_int_equal(o.rc, 0);
 	assert_int_equal(o.fields.port, 7);
-	o = parse(FIRST, "PORT=7", (const char *const[]){ NULL });
+	o = parse(FIRST, "IN_PORT=7", (const char *const[]){ NULL });
 	assert_int_equal(o.fields.port, 0);
-	o = PARSE(FIRST, "PORT=", "--script");
+	o = PARSE(FIRST, "IN_PORT=", "--script");
 	assert_int_equal(o.fields.port, 0);
-	o = PARSE(FIRST, "PORT=7", "--script", "--my-port=8");
+	o = PARSE(FIRST, "IN_PORT=7", "--script", "--my-port=8");
 	assert_int_equal(o.fields.port, 8);
 	o = PARSE(FIRST, "NUMBERS= 3 5-6,9\t11 ", "--script");
 	assert_int_equal(o.rc, 0);
@@ -303,6 +303,33 @@ static void test_names_of_a_script(void **state)
 	assert_int_equal(o.rc, -EINVAL);
 	assert_string_equal(o.e.text, "NUMBERS: 'x' is not a number");
 	u32_ranges_fini(&o.fields.list);
+}
+
+/* Of a Service called sluice-my or in, in whose namespace the program runs. */
+static void test_links_to_services_are_not_meant_for_us(void **state)
+{
+	static const char *const links[] = { "tcp://10.96.0.7:9901", "udp://10.96.0.7:53",
+					     "sctp://[fd00::1]:9" };
+	char env[80];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(links); i++) {
+		struct outcome o;
+
+		snprintf(env, sizeof(env), "SLUICE_MY_PORT=%s", links[i]);
+		o = PARSE(FIRST, env, NULL);
+		assert_int_equal(o.rc, 0);
+		assert_int_equal(o.fields.port, 0);
+		snprintf(env, sizeof(env), "IN_PORT=%s", links[i]);
+		o = PARSE(FIRST, env, "--script");
+		assert_int_equal(o.rc, 0);
+		assert_int_equal(o.fields.port, 0);
+	}
+	/* What no Service is the reason of is an error still. */
+	assert_int_equal(PARSE(FIRST, "SLUICE_MY_PORT=http://10.96.0.7", NULL).rc, -EINVAL);
+	assert_int_equal(PARSE(FIRST, "SLUICE_MY_PORT=tcp", NULL).rc, -EINVAL);
+	assert_int_equal(PARSE(FIRST, "SLUICE_LIST=tcp://10.96.0.7:9901", NULL).rc, -EINVAL);
+	assert_int_equal(PARSE(FIRST, NULL, "--my-port=tcp://10.96.0.7:9901").rc, -EINVAL);
 }
 
 static void test_the_environment_names_the_file(void **state)
@@ -416,6 +443,7 @@ int main(void)
 		cmocka_unit_test(test_a_nul_byte_in_a_file),
 		cmocka_unit_test(test_a_configuration_file),
 		cmocka_unit_test(test_names_of_a_script),
+		cmocka_unit_test(test_links_to_services_are_not_meant_for_us),
 		cmocka_unit_test(test_the_environment_names_the_file),
 		cmocka_unit_test(test_refusals_name_file_and_line),
 		cmocka_unit_test(test_help_wants_nothing_else),
