@@ -183,3 +183,20 @@ def test_removed_again(namespace):
     namespace.wait_available("deployment/app")
     eventually(lambda: len(namespace.pods("app=app")) == 1, "the old pod being gone")
     assert "initContainers" not in namespace.pods("app=app")[0]["spec"]
+
+
+@pytest.mark.parametrize("how", [["create"], ["apply", "--server-side"]])
+def test_taken_out_of_what_was_not_applied(namespace, how):
+    """Nothing says which fields kubectl has set, and `replace` needs no such word."""
+    def live():
+        spec = namespace.get("deployment", "web")["spec"]["template"]["spec"]
+        return [c["name"] for c in spec.get("initContainers", []) + spec["containers"]]
+
+    namespace.kubectl(*how, "-f", "-", stdin=yaml.safe_dump(deployment("web", container(web("web")))))
+    for args, expected in ([], ["sluice-init", "sluice-proxy", "app"]), (["--remove"], ["app"]):
+        # A status that was written in between is no error of ours: kubectl says Conflict.
+        eventually(lambda: namespace.kubectl(
+            "replace", "-f", "-", check=False, stdin=inject(namespace.kubectl(
+                "get", "deployments", "-o", "yaml").stdout, *args)[0]).returncode == 0, "a replacing")  # pylint: disable=cell-var-from-loop
+        assert live() == expected
+        namespace.wait_available("deployment/web")
