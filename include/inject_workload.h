@@ -12,6 +12,7 @@ struct inject_run {
 	inject_reporter *report; /* NULL: nobody wants to know */
 	void *data;		 /* the reporter's */
 	bool exact;		 /* taking out again what was put in gives the same bytes */
+	struct err unread;	 /* the first value of the object at hand that cannot be told */
 };
 
 /* Where the template of the pods is. */
@@ -34,7 +35,9 @@ struct inject_pod {
 void inject_tell(struct inject_run *r, const struct inject_pod *w, const char *fmt, ...)
 	_printf_(3, 4);
 
-/* What is at a path of keys; NULL, or no text, where there is none. Errors are another's to tell.
+/*
+ * What is at a path of keys, merge keys included; NULL, or no text, where there is none. An error
+ * is noted as @r->unread, for inject_workload() to return.
  */
 yaml_node_t *inject_node_at(struct inject_run *r, yaml_node_t *node, const char *const *path);
 

@@ -3,6 +3,7 @@
 #include "inject.h"
 
 #include "inject_workload.h"
+#include "yaml_read.h"
 
 #include <errno.h>
 
@@ -39,7 +40,7 @@ static int do_object(struct inject_run *r, yaml_node_t *object, unsigned depth, 
 
 	if (rc != 0 || depth)
 		return MIN(rc, 0);
-	rc = yaml_edit_get(&r->edit, object, "kind", &kind, e);
+	rc = yaml_read_get(&r->edit, object, "kind", &kind, e);
 	return rc == 0 && is_list(yaml_edit_text(kind)) ? do_items(r, object, depth, e) : rc;
 }
 

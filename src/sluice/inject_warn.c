@@ -132,13 +132,14 @@ void inject_warn(struct inject_run *r, const struct inject_pod *w, const struct 
 void inject_warn_namespace(struct inject_run *r, yaml_node_t *object)
 {
 	static const char label[] = "pod-security.kubernetes.io/enforce";
-	struct span level = TEXT_AT(r, object, "metadata", "labels", label);
-	struct span name = TEXT_AT(r, object, "metadata", "name");
 	struct inject_pod w = { .object = object };
+	struct span level, name;
 
 	if (!span_eq(TEXT_AT(r, object, "apiVersion"), SPAN_LIT("v1")) ||
 	    !span_eq(TEXT_AT(r, object, "kind"), SPAN_LIT("Namespace")))
 		return;
+	level = TEXT_AT(r, object, "metadata", "labels", label);
+	name = TEXT_AT(r, object, "metadata", "name");
 	if (!span_eq(level, SPAN_LIT("baseline")) && !span_eq(level, SPAN_LIT("restricted")))
 		return;
 	/* The API server tells later, and of a workload in its events alone. */

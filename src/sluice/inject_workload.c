@@ -85,17 +85,23 @@ static int workload_read(struct inject_run *r, struct inject_pod *w, yaml_node_t
 	return 0;
 }
 
-/* What is at a path of keys; NULL, or no text, where there is none. Errors are another's to tell.
- */
 yaml_node_t *inject_node_at(struct inject_run *r, yaml_node_t *node, const char *const *path)
 {
-	struct err ignored = ERR_INIT;
+	struct err *e = r->unread.code ? NULL : &r->unread;
 
 	for (; *path; path++) {
-		if (yaml_edit_get(&r->edit, node, *path, &node, &ignored) < 0)
+		if (yaml_read_get(&r->edit, node, *path, &node, e) < 0)
 			return NULL;
 	}
 	return node;
+}
+
+/* What could not be told of what was looked at. */
+static int check_read(const struct inject_run *r, struct err *e)
+{
+	if (r->unread.code)
+		*e = r->unread;
+	return r->unread.code;
 }
 
 static struct span annotation(struct inject_run *r, const struct inject_pod *w, const char *name)
@@ -106,10 +112,7 @@ static struct span annotation(struct inject_run *r, const struct inject_pod *w, 
 /* Also with an empty value. */
 static bool has_annotation(struct inject_run *r, const struct inject_pod *w, const char *name)
 {
-	struct err ignored = ERR_INIT;
-	yaml_node_t *value;
-
-	return yaml_edit_get(&r->edit, w->annotations, name, &value, &ignored) < 0 || value;
+	return NODE_AT(r, w->annotations, name) != NULL;
 }
 
 static bool is_ours(struct span name)
@@ -204,19 +207,26 @@ static int reason_to_skip(struct inject_run *r, const struct inject_pod *w, cons
 static int settings_of(struct inject_run *r, const struct inject_pod *w, struct inject_settings *s,
 		       struct err *e)
 {
-	const yaml_node_t *map = w->annotations;
+	yaml_node_t *map = w->annotations;
+	yaml_node_t *done;
+	/* Ours before a merge key would not be the last word. */
+	int rc = yaml_edit_get(&r->edit, map, INJECT_DONE, &done, e);
 
+	if (rc < 0)
+		return rc;
 	*s = r->options->settings;
 	for (size_t i = 0; map && map->type == YAML_MAPPING_NODE && i < yaml_edit_size(map); i++) {
 		struct span key = yaml_edit_key(&r->edit, map, i);
-		const yaml_node_pair_t *pair = &map->data.mapping.pairs.start[i];
-		const char *value =
-			yaml_edit_text(yaml_document_get_node(r->edit.doc, pair->value)).ptr;
+		const char *value;
 
 		if (!span_starts(key, SPAN_LIT(INJECT_PREFIX)) ||
 		    span_eq(key, SPAN_LIT(INJECT_SWITCH)) || span_eq(key, SPAN_LIT(INJECT_DONE)))
 			continue;
 		/* Both end in a NUL, as all of libyaml's. */
+		value = annotation(r, w, key.ptr).ptr;
+		rc = check_read(r, e);
+		if (rc < 0)
+			return rc;
 		if (inject_settings_add(s, key.ptr + strlen(INJECT_PREFIX), value, e) < 0)
 			return err_wrap(e, "annotation %s", key.ptr);
 	}
@@ -457,33 +467,45 @@ static int take_out(struct inject_run *r, const struct inject_pod *w, struct err
 	return rc;
 }
 
+static int do_workload(struct inject_run *r, struct inject_pod *w, yaml_node_t *object,
+		       struct err *e)
+{
+	const char *skip = NULL;
+	int rc = workload_read(r, w, object, e);
+
+	if (rc == 0)
+		rc = reason_to_skip(r, w, &skip, e);
+	if (rc == 0)
+		rc = check_read(r, e);
+	if (rc < 0)
+		return rc;
+	if (skip) {
+		inject_tell(r, w, "left alone: %s", skip);
+		r->exact &= reason_not_to_remove(r, w) != NULL;
+	} else {
+		rc = r->options->remove ? take_out(r, w, e) : put_in(r, w, e);
+	}
+	return rc < 0 ? rc : check_read(r, e);
+}
+
 int inject_workload(struct inject_run *r, yaml_node_t *object, struct err *e)
 {
-	struct span kind = TEXT_AT(r, object, "kind"), name;
-	struct inject_pod w = { .kind = kind_of(TEXT_AT(r, object, "apiVersion"), kind),
-				.object = object };
-	const char *skip = NULL;
+	struct inject_pod w = { .object = object };
+	struct span kind, name;
 	int rc;
 
+	r->unread = (struct err)ERR_INIT;
+	kind = TEXT_AT(r, object, "kind");
+	w.kind = kind_of(TEXT_AT(r, object, "apiVersion"), kind);
 	if (!r->options->remove)
 		inject_warn_namespace(r, object);
 	if (!w.kind)
-		return 0;
+		return check_read(r, e);
 	name = TEXT_AT(r, object, "metadata", "name");
 	if (!name.len)
 		name = TEXT_AT(r, object, "metadata", "generateName");
 	snprintf(w.title, sizeof(w.title), "%s/%.*s", w.kind->name, (int)MIN(name.len, 253u),
 		 name.ptr);
-	rc = workload_read(r, &w, object, e);
-	if (rc == 0)
-		rc = reason_to_skip(r, &w, &skip, e);
-	if (rc < 0)
-		return err_wrap(e, "%s", w.title);
-	if (skip) {
-		inject_tell(r, &w, "left alone: %s", skip);
-		r->exact &= reason_not_to_remove(r, &w) != NULL;
-		return 1;
-	}
-	rc = r->options->remove ? take_out(r, &w, e) : put_in(r, &w, e);
+	rc = do_workload(r, &w, object, e);
 	return rc < 0 ? err_wrap(e, "%s", w.title) : 1;
 }

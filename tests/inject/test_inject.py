@@ -197,6 +197,69 @@ def test_what_is_no_boolean_is_refused(value):
     assert "Pod/a: line 5: 'hostNetwork' is neither" in inject(text, status=USAGE)[1]
 
 
+DEPLOYMENT = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web%s}
+spec:
+  common: &common {app: shop, sluice.dev/inject: "false"}
+  template:
+    metadata: {%s}
+    spec:
+      containers: [{name: app}]%s
+"""
+
+
+@pytest.mark.parametrize("outer, inner, more, why", [
+    (', labels: {<<: {sluice.dev/inject: "false"}}', "", "", "says so"),
+    (', annotations: {<<: [{a: b}, {sluice.dev/inject: "false"}]}', "", "", "says so"),
+    ("", 'labels: {<<: {<<: {sluice.dev/inject: "false"}}}', "", "says so"),
+    ("", 'annotations: {<<: {sluice.dev/inject: "false"}}', "", "says so"),
+    ("", "labels: {<<: *common, app: other}", "", "says so"),
+    ("", 'labels: {<<: {sluice.dev/inject: "true"}, sluice.dev/inject: "false"}', "", "says so"),
+    ("", "", "\n      os: {<<: {name: windows}}", "Windows"),
+    ("", "", "\n      nodeSelector: {<<: {kubernetes.io/os: windows}}", "Windows"),
+    ("", "", "\n      initContainers: [{<<: {name: sluice-proxy}}]", "a container named"),
+])
+def test_merge_keys_are_read(outer, inner, more, why):
+    """As kubectl reads them."""
+    text = DEPLOYMENT % (outer, inner, more)
+    after, said = inject(text)
+    assert after == text and "left alone" in said and why in said
+
+
+def test_a_merged_label_names_the_service():
+    text = (DEPLOYMENT % ("", "labels: {<<: *common}", "")).replace(", sluice.dev/inject", ", x")
+    after, _ = inject(text)
+    proxy = template_of(yaml.safe_load(after))["spec"]["initContainers"][1]
+    assert {"name": "SLUICE_SERVICE_NAME", "valueFrom": {"fieldRef": {
+        "fieldPath": "metadata.labels['app']"}}} in proxy["env"]
+    assert inject(after, "--remove")[0] == text
+    # In quotes it is a key as any other.
+    quoted, _ = inject(text.replace("<<", '"<<"').replace("*common", "x"))
+    assert "SLUICE_SERVICE_NAME\"" not in quoted
+
+
+@pytest.mark.parametrize("outer, inner, more, part", [
+    ("", 'labels: {sluice.dev/inject: "true", sluice.dev/inject: "false"}', "", "twice"),
+    (', labels: {sluice.dev/inject: "false", sluice.dev/inject: "true"}', "", "", "twice"),
+    # kubectl takes the merged one, others do not.
+    ("", 'labels: {sluice.dev/inject: "true", <<: *common}', "", "twice"),
+    ("", "labels: {<<: *common, <<: *common}", "", "twice"),
+    ("", "annotations: {<<: {a: b}}", "", "merge key"),
+    ("", "annotations: {sluice.dev/threads: '1', sluice.dev/threads: '2'}", "", "twice"),
+    ("", "labels: {<<: text}", "", "takes maps"),
+    ("", "", "\n      os: {name: linux, name: windows}", "twice"),
+    ("", "", "\n      initContainers: [{name: a, name: sluice-proxy}]", "twice"),
+    ("", "", "\n      hostNetwork: false\n      hostNetwork: true", "twice"),
+    ("", "labels: &a {<<: *a}", "", "more than"),
+    ("", "labels: {<<: [" + "{a: b}, " * 300 + "]}", "", "more than"),
+], ids=lambda value: value[:40])
+def test_what_cannot_be_told_is_refused(outer, inner, more, part):
+    _, err = inject(DEPLOYMENT % (outer, inner, more), status=USAGE)
+    assert "Deployment/web: line " in err and part in err and err.count("\n") == 1, err
+
+
 @pytest.mark.parametrize("spec", [
     {"containers": [{"name": "sluice-proxy", "image": "mine"}]},
     {"containers": [{"name": "app"}, {"name": "sluice-proxy", "image": "mine"}]},
