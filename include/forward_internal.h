@@ -43,6 +43,7 @@ struct forward {
 	bool warned, closing;	     /* HTTP/2: a drain ends it, in two steps */
 	struct forward_http2 *http2; /* owned; NULL: it speaks HTTP/1 */
 	size_t http2_counted;	     /* bytes of it in the thread's backlog */
+	size_t shown;		     /* bytes for the server that the observer has seen before it */
 	struct forward_request request;
 	struct forward_body up, down;
 	struct forward_bytes in;		   /* from the client, not taken yet */
@@ -108,8 +109,8 @@ bool forward_take_request(struct forward *x);
 
 /*
  * The observer is shown the request in hand, as of when it came: what its server's name and
- * connection take is its time. HTTP/1 when that begins; HTTP/2, of which more may come meanwhile
- * and be cancelled, when it ends.
+ * connection take is its time. HTTP/2, of which more may come meanwhile and be cancelled: what it
+ * has not seen yet.
  */
 void forward_show_request(struct forward *x);
 

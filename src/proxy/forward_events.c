@@ -97,10 +97,14 @@ static bool take_head(struct forward *x, struct span bytes)
 
 static void ended_in_head(struct forward *x, int error)
 {
-	if (error)
+	if (error) {
 		flow_reset(&x->flow, OUTCOME_RESET_BY_CLIENT);
-	else
-		forward_client(x)->eof = true;
+		return;
+	}
+	forward_client(x)->eof = true;
+	/* It had cancelled all before there was a server. */
+	if (x->http2)
+		forward_drop_server(x, OUTCOME_RESET_BY_CLIENT);
 }
 
 static void read_head(struct forward *x)
@@ -146,8 +150,6 @@ static void client_ready(struct forward *x, uint32_t events)
 	if (events & EPOLLOUT && client->backlog && !flush_client(x))
 		return;
 	if (events & EPOLLERR) {
-		if (x->state == FORWARD_DIALING && x->http2)
-			forward_show_request(x);
 		flow_reset(f, OUTCOME_RESET_BY_CLIENT);
 	} else if (!(events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))) {
 		return;

@@ -86,14 +86,20 @@ void forward_frames_take(struct forward *x, struct span bytes)
 		flow_reset(&x->flow, OUTCOME_LIMIT);
 		return;
 	}
+	/* Once the connection is observed; before that, all of it when it begins to be. */
+	if (x->state != FORWARD_FRAMES && x->flow.record.recorder)
+		forward_show_request(x);
 	if (!send_out(x))
 		return;
 	if (rc == FORWARD_HTTP2_BAD) {
 		leave(x);
 	} else if (x->state == FORWARD_DIALING && !forward_http2_waits(x->http2)) {
-		/* All that it was for has been cancelled. There may be more. */
+		/*
+		 * All that it was for has been cancelled. There may be more, for the same server:
+		 * its record stays open, and so does what the observer knows of the headers.
+		 */
 		forward_set_deadline(x, 0);
-		forward_drop_server(x, OUTCOME_RESET_BY_CLIENT);
+		dial_cancel(&x->dial);
 		x->state = FORWARD_AWAITING;
 	} else if (x->state == FORWARD_AWAITING && forward_http2_waits(x->http2)) {
 		forward_http2_route(x->http2, &host, &port);
@@ -113,7 +119,6 @@ void forward_frames_answer(struct forward *x, uint16_t status, enum outcome outc
 	forward_http2_answer(x->http2, status);
 	to_client = bytes_of(forward_http2_to_client(x->http2));
 	if (f->record.recorder) {
-		forward_show_request(x);
 		observer_data(&f->observer, WAY_TO_CLIENT, our_settings, f->thread->now);
 		observer_data(&f->observer, WAY_TO_CLIENT, to_client, f->thread->now);
 	}
@@ -131,7 +136,6 @@ void forward_frames_connected(struct forward *x)
 	x->state = FORWARD_FRAMES;
 	x->request_whole = false;
 	forward_http2_connected(x->http2);
-	forward_show_request(x);
 	if (forward_pass_seen(x, FLOW_SERVER, bytes_of(forward_http2_to_server(x->http2))) < 0)
 		x->request_whole = true;
 	forward_output_empty(forward_http2_to_server(x->http2));

@@ -40,16 +40,18 @@ static void dial_waits(struct dial *d)
 void forward_show_request(struct forward *x)
 {
 	const struct forward_request *r = &x->request;
-	struct span bytes;
+	const struct forward_output *o;
 
-	if (x->http2) {
-		const struct forward_output *o = forward_http2_to_server(x->http2);
-
-		bytes = SPAN(o->data, o->len);
-	} else {
-		bytes = SPAN(x->in.data + r->skipped, r->length - r->skipped);
+	if (!x->http2) {
+		observer_data(&x->flow.observer, WAY_TO_SERVER,
+			      SPAN(x->in.data + r->skipped, r->length - r->skipped), x->asked);
+		return;
 	}
-	observer_data(&x->flow.observer, WAY_TO_SERVER, bytes, x->asked);
+	o = forward_http2_to_server(x->http2);
+	if (o->len > x->shown)
+		observer_data(&x->flow.observer, WAY_TO_SERVER,
+			      SPAN(o->data + x->shown, o->len - x->shown), x->flow.thread->now);
+	x->shown = o->len;
 }
 
 /* Connected, or not: the request goes on, or is answered. */
@@ -88,7 +90,8 @@ static void dialed(struct dial *d, enum dial_end end, int fd)
 		forward_go_on(x);
 }
 
-void forward_dial(struct forward *x, struct span host, uint16_t port)
+/* A server that is another than the last one, or the first: what it is for is observed. */
+static void begin_server(struct forward *x, struct span host, uint16_t port)
 {
 	struct flow *f = &x->flow;
 	const struct addr unknown = { .family = ADDR_V4 };
@@ -104,8 +107,16 @@ void forward_dial(struct forward *x, struct span host, uint16_t port)
 	record_named(&f->record, host);
 	if (named)
 		record_address(&f->record, NULL);
-	if (!x->http2)
-		forward_show_request(x);
+	forward_show_request(x);
+}
+
+void forward_dial(struct forward *x, struct span host, uint16_t port)
+{
+	struct flow *f = &x->flow;
+
+	/* HTTP/2 has one server: there is a record already where all requests were cancelled. */
+	if (!x->http2 || !f->record.recorder)
+		begin_server(x, host, port);
 	x->state = FORWARD_DIALING;
 	x->dial.thread = f->thread;
 	x->dial.before = f->loops;

@@ -64,6 +64,10 @@ def outcomes(m):
     return m.by("sluice_connections_closed_total", "outcome")
 
 
+def durations(m):
+    return m.by("http_client_request_duration_seconds_count", "error_type")
+
+
 @pytest.mark.parametrize("where", ["deaf.example", authority(4, DEAF)])
 @pytest.mark.parametrize("version", [1, 2])
 def test_a_client_that_resets_while_its_host_is_sought(world, start_proxy, deaf, where, version):
@@ -137,21 +141,24 @@ class Frames:
 def test_streams_that_are_cancelled_while_their_host_is_sought(world, start_proxy, deaf):
     """With the last of them its connection is given up; the client's goes on, and may ask again."""
     proxy = start_proxy()
-    Frames(world, DEAF)
+    before = descriptors(proxy)
+    server = Frames(world, DEAF)
     c = Raw(world, request(1, deaf.host) + request(3, deaf.host))
     sought(proxy)
+    wait_until(lambda: proxy.metrics().sum("http_client_active_requests") == 2, "both requests")
     c.send(frame(RST_STREAM, 0, 3, CANCEL))
     c.send(frame(RST_STREAM, 0, 1, CANCEL))
-    m = proxy.settled("outbound")
-    assert outcomes(m) == {"reset_by_client": 1}
+    wait_until(lambda: durations(proxy.metrics()) == {"cancelled": 2}, "them to be counted")
+    wait_until(lambda: descriptors(proxy) <= before + 1, "all but the client's to be closed")
     deaf.hears()
     c.send(request(5, deaf.host))
     assert (HEADERS, 5, OK) in c.frames((HEADERS, OK))
+    assert server.taken.count(request(5, deaf.host)) == 1
     c.socket.close()
-    m = proxy.settled("outbound", 2)
-    assert outcomes(m) == {"reset_by_client": 1, "closed": 1}
-    assert m.by("http_client_request_duration_seconds_count", "error_type") == {
-        None: 1, "cancelled": 2}
+    m = proxy.settled("outbound")
+    assert outcomes(m) == {"closed": 1}
+    assert durations(m) == {None: 1, "cancelled": 2}
+    assert m.sum("http_client_active_requests") == 0
 
 
 def test_some_streams_that_are_cancelled_while_their_host_is_sought(world, start_proxy, deaf):
@@ -179,7 +186,10 @@ def test_a_client_that_ends_when_all_is_cancelled(world, start_proxy, deaf):
     c.send(frame(RST_STREAM, 0, 1, CANCEL))
     c.socket.shutdown(socket.SHUT_WR)
     assert list(c.frames()) == [(SETTINGS, 0, b"")]
-    assert outcomes(proxy.settled("outbound")) == {"reset_by_client": 1}
+    m = proxy.settled("outbound")
+    assert outcomes(m) == {"reset_by_client": 1}
+    assert m.by("sluice_connections_closed_total", "protocol") == {"http2": 1}
+    assert durations(m) == {"cancelled": 1}
     wait_until(lambda: descriptors(proxy) <= before, "all sockets to be closed")
 
 
