@@ -10,8 +10,11 @@
  *
  * The address is known only when connect(2) has returned, and by then another thread may have
  * accepted the connection. So each thread says before where it connects to, and until it has
- * written the address down. Whoever asks looks at that first: what is not there any more is in the
- * table.
+ * written the address down. Whoever has accepted a connection that is not in the table, to where
+ * another thread connects at that moment, waits for that thread and looks again. It cannot take
+ * the connection for the other's at once: with a busy destination, a count that was guessed would
+ * be passed on from thread to thread, and grow without any loop. Nobody waits while it connects
+ * itself, so none waits for another in a ring.
  */
 #ifndef SLUICE_OWN_H
 #define SLUICE_OWN_H
@@ -33,10 +36,10 @@ struct own_claim {
 struct own *own_new(unsigned threads);
 void own_free(struct own *o);
 
-/* @thread is about to connect to @to, behind @before flows of ours (less than 255). */
-void own_begin(struct own *o, unsigned thread, const union sockaddr_any *to, uint8_t before);
+/* @thread is about to connect to @to. */
+void own_begin(struct own *o, unsigned thread, const union sockaddr_any *to);
 
-/* It does so from @local; NULL: it does not. */
+/* It does so from @local, behind @before flows of ours (less than 255); NULL: it does not. */
 void own_claim(struct own *o, unsigned thread, const union sockaddr_any *local, uint8_t before,
 	       struct own_claim *claim);
 
@@ -48,8 +51,8 @@ void own_release(struct own *o, struct own_claim *claim);
 unsigned own_before(const struct own *o, const union sockaddr_any *peer);
 
 /*
- * The same of one to @to that was accepted just now. It may be another's, that goes where one of
- * ours does in the same moment: enough to count by, not to judge a single one.
+ * The same of one to @to that was accepted just now. Waits, 2 ms at most, for threads that connect
+ * to @to; not to be asked by one that does. One that takes longer may go uncounted.
  */
 unsigned own_before_now(const struct own *o, const union sockaddr_any *peer,
 			const union sockaddr_any *to);

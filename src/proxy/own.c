@@ -2,6 +2,9 @@
 /* Which connections are our own: see own.h. */
 #include "own.h"
 
+#include "loop.h"
+
+#include <sched.h>
 #include <stdatomic.h>
 
 #define SLOTS 65536u
@@ -9,10 +12,20 @@
 /* In each word: what of the address's hash the slot does not tell, and the number of flows. */
 #define COUNT_BITS 8
 
+/*
+ * In a thread's word: the hash of where it connects to, or 0 in its place; and how often it has
+ * begun to, by which one of its connects is told from its next to the same destination.
+ */
+#define TURN_BITS 16
+#define TURN_MASK ((UINT64_C(1) << TURN_BITS) - 1)
+
+/* A connect that does not wait takes a hundredth of this, where its thread is not interrupted. */
+#define WAIT_NS 2000000u
+
 struct own {
 	_Atomic uint32_t at[SLOTS]; /* 0: nobody */
 	unsigned threads;
-	_Atomic uint64_t now[]; /* of each thread: the same of where it connects to */
+	_Atomic uint64_t now[];
 };
 
 struct own *own_new(unsigned threads)
@@ -52,9 +65,21 @@ static uint32_t mark_of(uint64_t hash)
 	return (uint32_t)(hash >> 40) << COUNT_BITS;
 }
 
-void own_begin(struct own *o, unsigned thread, const union sockaddr_any *to, uint8_t before)
+/* Of a thread that connects to what has @hash; without its turn. */
+static uint64_t busy_with(uint64_t hash)
 {
-	uint64_t word = hash_of(to) << COUNT_BITS | (before + 1u);
+	return (hash | UINT64_C(1) << TURN_BITS) & ~TURN_MASK;
+}
+
+/* Only the thread itself writes its word. */
+static uint64_t turn_of(const struct own *o, unsigned thread)
+{
+	return atomic_load_explicit(&o->now[thread], memory_order_relaxed) & TURN_MASK;
+}
+
+void own_begin(struct own *o, unsigned thread, const union sockaddr_any *to)
+{
+	uint64_t word = busy_with(hash_of(to)) | ((turn_of(o, thread) + 1) & TURN_MASK);
 
 	atomic_store_explicit(&o->now[thread], word, memory_order_release);
 }
@@ -69,7 +94,7 @@ void own_claim(struct own *o, unsigned thread, const union sockaddr_any *local, 
 		claim->slot = slot_of(hash);
 		atomic_store_explicit(&o->at[claim->slot], claim->mark, memory_order_release);
 	}
-	atomic_store_explicit(&o->now[thread], 0, memory_order_release);
+	atomic_store_explicit(&o->now[thread], turn_of(o, thread), memory_order_release);
 }
 
 void own_release(struct own *o, struct own_claim *claim)
@@ -91,18 +116,32 @@ unsigned own_before(const struct own *o, const union sockaddr_any *peer)
 	return mark >> COUNT_BITS == mark_of(hash) >> COUNT_BITS ? mark & 0xff : 0;
 }
 
+/*
+ * Waits until @thread has done what it does, if that is a connect to what has @hash. It may be
+ * behind us on our own processor: there it gets its turn.
+ */
+static void wait_for(const struct own *o, unsigned thread, uint64_t hash, uint64_t until)
+{
+	uint64_t word = atomic_load_explicit(&o->now[thread], memory_order_acquire);
+
+	if ((word & ~TURN_MASK) != busy_with(hash))
+		return;
+	while (atomic_load_explicit(&o->now[thread], memory_order_acquire) == word &&
+	       loop_clock() < until)
+		sched_yield(); /* #syscalls sched_yield */
+}
+
 unsigned own_before_now(const struct own *o, const union sockaddr_any *peer,
 			const union sockaddr_any *to)
 {
-	uint64_t hash = hash_of(to) << COUNT_BITS;
-	unsigned now = 0, before;
+	unsigned before = own_before(o, peer);
+	uint64_t hash, until;
 
-	for (unsigned i = 0; i < o->threads; i++) {
-		uint64_t word = atomic_load_explicit(&o->now[i], memory_order_acquire);
-
-		if (word >> COUNT_BITS == hash >> COUNT_BITS)
-			now = MAX(now, word & 0xff);
-	}
-	before = own_before(o, peer);
-	return before ? before : now;
+	if (before)
+		return before;
+	hash = hash_of(to);
+	until = loop_clock() + WAIT_NS;
+	for (unsigned i = 0; i < o->threads; i++)
+		wait_for(o, i, hash, until);
+	return own_before(o, peer);
 }

@@ -90,6 +90,7 @@ static const struct syscalls_rule serving[] = {
 	CALL(getrandom),
 	CALL(sysinfo),
 	CALL(sched_getaffinity),
+	CALL(sched_yield),
 	CALL(clock_nanosleep),
 	CALL(rt_sigprocmask),
 	CALL(rt_sigreturn),

@@ -111,7 +111,7 @@ static int connect_openly(struct thread *t, const union sockaddr_any *to,
 	bool begun;
 	int rc;
 
-	own_begin(own, t->index, to, before);
+	own_begin(own, t->index, to);
 	rc = connect_somehow(t, to, from, fd);
 	/* #syscalls getsockname */
 	begun = (rc == 0 || rc == -EINPROGRESS) && getsockname(*fd, &local.sa, &len) == 0;

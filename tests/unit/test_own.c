@@ -8,7 +8,12 @@
 
 #include "own.h"
 
+#include "loop.h"
+
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <time.h>
 
 static union sockaddr_any at(const char *text, uint16_t port)
 {
@@ -86,31 +91,131 @@ static void test_many(void **state)
 	own_free(o);
 }
 
-/* What is not written down yet is known by where it goes. */
+struct early {
+	struct own *o;
+	union sockaddr_any peer, to;
+	_Atomic bool *asks;
+	unsigned before;
+};
+
+static void *ask(void *arg)
+{
+	struct early *e = arg;
+
+	atomic_store(e->asks, true);
+	e->before = own_before_now(e->o, &e->peer, &e->to);
+	return NULL;
+}
+
+/* What is not written down yet is waited for, by those who come from where that goes. */
 static void test_one_that_is_accepted_early(void **state)
 {
 	struct own *o = own_new(2);
 	union sockaddr_any peer = at("10.0.0.1", 40000), to = at("10.0.0.2", 80);
-	union sockaddr_any elsewhere = at("10.0.0.2", 81);
-	struct own_claim claim = { 0 };
+	union sockaddr_any elsewhere = at("10.0.0.2", 81), other = at("10.0.0.1", 40001);
+	unsigned counted = 0;
 
 	(void)state;
-	own_begin(o, 1, &to, 6);
-	assert_int_equal(own_before_now(o, &peer, &to), 7);
-	assert_int_equal(own_before_now(o, &peer, &elsewhere), 0);
-	assert_int_equal(own_before(o, &peer), 0);
-	own_claim(o, 1, &peer, 6, &claim);
-	assert_int_equal(own_before_now(o, &peer, &to), 7);
-	assert_int_equal(own_before_now(o, &elsewhere, &to), 0);
-	own_release(o, &claim);
+	/* Again where this thread stood still for as long as the other waits. */
+	for (unsigned n = 0; n < 5000 && counted < 100; n++) {
+		struct own_claim claim = { 0 };
+		_Atomic bool asks = false;
+		struct early e = { o, peer, to, &asks, 99 };
+		pthread_t handle;
+
+		own_begin(o, 1, &to);
+		assert_int_equal(own_before_now(o, &peer, &elsewhere), 0);
+		assert_int_equal(pthread_create(&handle, NULL, ask, &e), 0);
+		while (!atomic_load(&asks))
+			sched_yield();
+		own_claim(o, 1, &peer, 6, &claim);
+		pthread_join(handle, NULL);
+		assert_true(e.before == 7 || e.before == 0);
+		counted += e.before == 7;
+		assert_int_equal(own_before_now(o, &other, &to), 0);
+		own_release(o, &claim);
+		assert_int_equal(own_before_now(o, &peer, &to), 0);
+	}
+	assert_true(counted > 0);
+	own_free(o);
+}
+
+/* One that has not connected yet, and one that has failed to, are nobody's guess. */
+static void test_who_takes_long_is_not_counted(void **state)
+{
+	struct own *o = own_new(2);
+	union sockaddr_any peer = at("10.0.0.1", 40000), to = at("10.0.0.2", 80);
+	struct own_claim claim = { 0 };
+	uint64_t asked = loop_clock();
+
+	(void)state;
+	own_begin(o, 1, &to);
 	assert_int_equal(own_before_now(o, &peer, &to), 0);
-	/* One that fails, and two at once. */
-	own_begin(o, 0, &to, 2);
-	own_begin(o, 1, &to, 1);
-	assert_int_equal(own_before_now(o, &peer, &to), 3);
-	own_claim(o, 0, NULL, 2, &claim);
-	assert_int_equal(own_before_now(o, &peer, &to), 2);
+	assert_true(loop_clock() - asked >= 2000000u);
+	own_claim(o, 1, NULL, 2, &claim);
+	assert_int_equal(own_before_now(o, &peer, &to), 0);
 	assert_int_equal(claim.mark, 0);
+	own_free(o);
+}
+
+#define PROXIES 8
+
+struct proxy {
+	struct own *o;
+	unsigned thread;
+	unsigned most;
+};
+
+static void rest(long us)
+{
+	struct timespec t = { .tv_nsec = us * 1000 };
+
+	nanosleep(&t, NULL);
+}
+
+/* Takes clients' connections to one destination, and makes its own there. */
+static void *serve(void *arg)
+{
+	struct proxy *p = arg;
+	union sockaddr_any to = { .v4 = { .sin_family = AF_INET } }, peer = to, local = to;
+
+	to.v4.sin_addr.s_addr = htonl(0x0a000002);
+	sockaddr_set_port(&to, 80);
+	peer.v4.sin_addr.s_addr = htonl(0x0a010000 + p->thread);
+	local.v4.sin_addr.s_addr = htonl(0x0a020000 + p->thread);
+	for (uint16_t n = 1; n <= 1000; n++) {
+		struct own_claim claim = { 0 };
+		unsigned before;
+
+		sockaddr_set_port(&peer, n);
+		sockaddr_set_port(&local, n);
+		before = own_before_now(p->o, &peer, &to);
+		p->most = MAX(p->most, before);
+		own_begin(p->o, p->thread, &to);
+		rest(100);
+		own_claim(p->o, p->thread, &local, (uint8_t)MIN(before, 100u), &claim);
+		own_release(p->o, &claim);
+		rest(200);
+	}
+	return NULL;
+}
+
+/* However busy a destination is: who comes from elsewhere is never taken for one of ours. */
+static void test_strangers_are_not_counted(void **state)
+{
+	struct own *o = own_new(PROXIES);
+	struct proxy proxies[PROXIES] = { 0 };
+	pthread_t handles[PROXIES];
+
+	(void)state;
+	for (unsigned i = 0; i < PROXIES; i++) {
+		proxies[i] = (struct proxy){ .o = o, .thread = i };
+		assert_int_equal(pthread_create(&handles[i], NULL, serve, &proxies[i]), 0);
+	}
+	for (unsigned i = 0; i < PROXIES; i++)
+		pthread_join(handles[i], NULL);
+	for (unsigned i = 0; i < PROXIES; i++)
+		assert_int_equal(proxies[i].most, 0);
 	own_free(o);
 }
 
@@ -131,7 +236,7 @@ static void *claim_and_look(void *arg)
 
 		sa.v4.sin_addr.s_addr = htonl(0x0a000001);
 		sockaddr_set_port(&sa, (uint16_t)(part->first + n % 8));
-		own_begin(part->o, part->thread, &sa, 3);
+		own_begin(part->o, part->thread, &sa);
 		own_claim(part->o, part->thread, &sa, 3, &claim);
 		part->failed |= own_before(part->o, &sa) != 4;
 		own_release(part->o, &claim);
@@ -162,6 +267,8 @@ int main(void)
 		cmocka_unit_test(test_the_later_one_counts),
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_one_that_is_accepted_early),
+		cmocka_unit_test(test_who_takes_long_is_not_counted),
+		cmocka_unit_test(test_strangers_are_not_counted),
 		cmocka_unit_test(test_by_several_threads),
 	};
 
