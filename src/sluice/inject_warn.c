@@ -5,25 +5,28 @@
 #include "contract.h"
 #include "parse.h"
 
-/* Whether what it sends is taken for the proxy's. */
-static void warn_user(struct inject_run *r, const struct inject_pod *w,
-		      const struct inject_settings *s)
+/* Whether @node, a pod's spec or a container, runs as that user: kubectl's numbers have a base. */
+static bool runs_as(struct inject_run *r, yaml_node_t *node, unsigned long uid)
 {
-	const char *uid = inject_settings_get(s, "proxy-uid");
-	bool same = false;
+	struct span text = TEXT_AT(r, node, "securityContext", "runAsUser");
+	char *end;
 
-	uid = uid ? uid : "1337";
-	same = span_eq(TEXT_AT(r, w->spec, "securityContext", "runAsUser"), span_str(uid));
-	for (size_t i = 0; i < yaml_edit_size(w->containers); i++)
-		same |= span_eq(TEXT_AT(r, yaml_edit_item(&r->edit, w->containers, i),
-					"securityContext", "runAsUser"),
-				span_str(uid));
-	if (same)
+	/* It ends in a NUL, as all of libyaml's. */
+	return text.len && strtoul(text.ptr, &end, 0) == uid && end == text.ptr + text.len;
+}
+
+/* Whether what @who sends is taken for the proxy's. */
+static void warn_user(struct inject_run *r, const struct inject_pod *w, yaml_node_t *node,
+		      struct span who, const struct inject_settings *s)
+{
+	const char *set = inject_settings_get(s, "proxy-uid");
+	unsigned long uid = strtoul(set ? set : "1337", NULL, 10);
+
+	if (runs_as(r, node, uid))
 		inject_tell(r, w,
-			    "warning: it runs as user %s, as the proxy does: what it sends is not "
-			    "measured; "
-			    "give the proxy another (" INJECT_PREFIX "proxy-uid)",
-			    uid);
+			    "warning: %.*s runs as user %lu, as the proxy does: what it sends is "
+			    "not measured; give the proxy another (" INJECT_PREFIX "proxy-uid)",
+			    SPAN_FMT(who), uid);
 }
 
 static unsigned port_of(const struct inject_settings *s, const char *name, unsigned fallback)
@@ -112,14 +115,25 @@ static void warn_class(struct inject_run *r, const struct inject_pod *w)
 			    "--cpu-limit and --memory-limit like the requests keep it");
 }
 
+static void warn_container(struct inject_run *r, const struct inject_pod *w, yaml_node_t *container,
+			   const struct inject_settings *s)
+{
+	warn_user(r, w, container, TEXT_AT(r, container, "name"), s);
+	warn_ports(r, w, container, s);
+	warn_probes(r, w, container, s);
+}
+
 void inject_warn(struct inject_run *r, const struct inject_pod *w, const struct inject_settings *s)
 {
-	warn_user(r, w, s);
-	for (size_t i = 0; i < yaml_edit_size(w->containers); i++) {
-		yaml_node_t *container = yaml_edit_item(&r->edit, w->containers, i);
+	warn_user(r, w, w->spec, SPAN_LIT("it"), s);
+	for (size_t i = 0; i < yaml_edit_size(w->containers); i++)
+		warn_container(r, w, yaml_edit_item(&r->edit, w->containers, i), s);
+	for (size_t i = 0; i < yaml_edit_size(w->init_containers); i++) {
+		yaml_node_t *container = yaml_edit_item(&r->edit, w->init_containers, i);
 
-		warn_ports(r, w, container, s);
-		warn_probes(r, w, container, s);
+		/* A sidecar runs beside the proxy; the others are gone by then. */
+		if (span_eq(TEXT_AT(r, container, "restartPolicy"), SPAN_LIT("Always")))
+			warn_container(r, w, container, s);
 	}
 	warn_class(r, w);
 	if (w->kind->ends && r->options->form == INJECT_CLASSIC)

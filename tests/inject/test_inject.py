@@ -308,6 +308,33 @@ def test_warnings():
     assert inject(after, "--remove")[0] == text
 
 
+def test_a_sidecar_is_warned_of_as_a_container():
+    """Istio's runs as user 1337, too; what is over before the application starts does no harm."""
+    def said(**container):
+        spec = {"containers": [{"name": "app"}], "initContainers": [{"name": "mesh", **container}]}
+        return inject(yaml.safe_dump(workload("Deployment", spec)), "--set=inbound-closed=redirect")[1]
+
+    user = {"securityContext": {"runAsUser": 1337}}
+    port = {"ports": [{"containerPort": 9001}]}
+    probe = {"startupProbe": {"tcpSocket": {"port": 80}}}
+    assert "mesh runs as user 1337" in said(restartPolicy="Always", **user)
+    assert "mesh has port 9001" in said(restartPolicy="Always", **port)
+    assert "startupProbe of mesh" in said(restartPolicy="Always", **probe)
+    assert "warning" not in said(**user, **port, **probe)
+    assert "warning" not in said(restartPolicy="Always")
+
+
+def test_users_are_compared_as_numbers():
+    def said(mine, theirs):
+        text = POD + f"  containers: [{{name: app, securityContext: {{runAsUser: {theirs}}}}}]\n"
+        return inject(text, f"--set=proxy-uid={mine}")[1]
+
+    for mine, theirs in ("01400", "1400"), ("1400", "0x578"), ("1400", "02570"):
+        assert "app runs as user 1400" in said(mine, theirs)
+    for mine, theirs in ("01400", "768"), ("1400", "14000"), ("1400", "01400"), ("1400", "1400x"):
+        assert "runs as user" not in said(mine, theirs)
+
+
 @pytest.mark.parametrize("level", ["privileged", "baseline", "restricted"])
 def test_level_of_a_namespace(level):
     """Said where the namespace is seen, in a list, too; the API server would say it too late."""
