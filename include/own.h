@@ -25,13 +25,13 @@ struct own;
 
 /* What was written down of one connection. All zero: nothing. */
 struct own_claim {
-	uint32_t mark;
+	uint64_t mark;
 	uint16_t slot;
 };
 
 /*
  * For @threads of them. NULL without memory, of which it takes as much as there are connections,
- * at most 256 KiB.
+ * at most 512 KiB.
  */
 struct own *own_new(unsigned threads);
 void own_free(struct own *o);
@@ -43,7 +43,7 @@ void own_begin(struct own *o, unsigned thread, const union sockaddr_any *to);
 void own_claim(struct own *o, unsigned thread, const union sockaddr_any *local, uint8_t before,
 	       struct own_claim *claim);
 
-/* No more. Idempotent. */
+/* No more. To be said before the socket is closed: then the port may be another's. Idempotent. */
 void own_release(struct own *o, struct own_claim *claim);
 
 /* How many flows of ours lie before a connection from @peer, with the one that makes it; 0: none.

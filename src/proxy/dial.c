@@ -20,8 +20,8 @@ static void close_attempt(struct dial *d, unsigned i)
 
 	if (source->fd < 0)
 		return;
-	close(source->fd);
 	own_release(d->thread->shared->own, &d->attempts[i].own);
+	close(source->fd);
 	source->fd = -1;
 	source->registered = false;
 	d->pending--;

@@ -25,12 +25,12 @@ void forward_drop_server(struct forward *x, enum outcome outcome)
 	struct leg *server = forward_server(x);
 
 	dial_cancel(&x->dial);
+	own_release(f->thread->shared->own, &f->own); /* before another may get its port */
 	if (server->source.fd >= 0) {
 		/* #syscalls setsockopt close */
 		setsockopt(server->source.fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
 		close(server->source.fd);
 	}
-	own_release(f->thread->shared->own, &f->own);
 	flow_drop_backlog(f, server);
 	*server =
 		(struct leg){ .source = { .fd = -1, .ready = forward_ready }, .side = FLOW_SERVER };

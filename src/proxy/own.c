@@ -9,8 +9,14 @@
 
 #define SLOTS 65536u
 
-/* In each word: what of the address's hash the slot does not tell, and the number of flows. */
+/*
+ * In each mark: what of the address's hash the slot does not tell, which claim it is, by which two
+ * of one address are told apart, and the number of flows.
+ */
 #define COUNT_BITS 8
+#define CLAIM_BITS 16
+#define HASH_SHIFT (COUNT_BITS + CLAIM_BITS)
+#define COUNT_MASK ((1u << COUNT_BITS) - 1)
 
 /*
  * In a thread's word: the hash of where it connects to, or 0 in its place; and how often it has
@@ -23,7 +29,8 @@
 #define WAIT_NS 2000000u
 
 struct own {
-	_Atomic uint32_t at[SLOTS]; /* 0: nobody */
+	_Atomic uint64_t at[SLOTS]; /* 0: nobody */
+	_Atomic uint16_t claims;    /* so many there were; they are counted round and round */
 	unsigned threads;
 	_Atomic uint64_t now[];
 };
@@ -60,9 +67,9 @@ static uint16_t slot_of(uint64_t hash)
 	return (uint16_t)hash;
 }
 
-static uint32_t mark_of(uint64_t hash)
+static uint64_t mark_of(uint64_t hash)
 {
-	return (uint32_t)(hash >> 40) << COUNT_BITS;
+	return hash >> HASH_SHIFT << HASH_SHIFT;
 }
 
 /* Of a thread that connects to what has @hash; without its turn. */
@@ -90,7 +97,9 @@ void own_claim(struct own *o, unsigned thread, const union sockaddr_any *local, 
 	if (local) {
 		uint64_t hash = hash_of(local);
 
-		claim->mark = mark_of(hash) | (before + 1u);
+		uint64_t number = atomic_fetch_add_explicit(&o->claims, 1, memory_order_relaxed);
+
+		claim->mark = mark_of(hash) | number << COUNT_BITS | (before + 1u);
 		claim->slot = slot_of(hash);
 		atomic_store_explicit(&o->at[claim->slot], claim->mark, memory_order_release);
 	}
@@ -99,9 +108,9 @@ void own_claim(struct own *o, unsigned thread, const union sockaddr_any *local, 
 
 void own_release(struct own *o, struct own_claim *claim)
 {
-	uint32_t mark = claim->mark;
+	uint64_t mark = claim->mark;
 
-	/* Not another's, who has taken the slot meanwhile. */
+	/* Not a later one's, who has the slot meanwhile. */
 	if (mark)
 		atomic_compare_exchange_strong_explicit(&o->at[claim->slot], &mark, 0,
 							memory_order_relaxed, memory_order_relaxed);
@@ -111,9 +120,9 @@ void own_release(struct own *o, struct own_claim *claim)
 unsigned own_before(const struct own *o, const union sockaddr_any *peer)
 {
 	uint64_t hash = hash_of(peer);
-	uint32_t mark = atomic_load_explicit(&o->at[slot_of(hash)], memory_order_acquire);
+	uint64_t mark = atomic_load_explicit(&o->at[slot_of(hash)], memory_order_acquire);
 
-	return mark >> COUNT_BITS == mark_of(hash) >> COUNT_BITS ? mark & 0xff : 0;
+	return mark_of(mark) == mark_of(hash) ? (unsigned)(mark & COUNT_MASK) : 0;
 }
 
 /*

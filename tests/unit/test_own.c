@@ -48,22 +48,39 @@ static void test_claims(void **state)
 	own_free(o);
 }
 
-/* Two from one address and port, towards two destinations. */
-static void test_the_later_one_counts(void **state)
+/* Two from one address and port, towards two destinations, behind @first and @second flows. */
+static void check_later(uint8_t first, uint8_t second)
 {
 	struct own *o = own_new(2);
 	union sockaddr_any sa = at("10.0.0.1", 40000);
 	struct own_claim one = { 0 }, two = { 0 };
 
-	(void)state;
-	own_claim(o, 0, &sa, 1, &one);
-	own_claim(o, 0, &sa, 4, &two);
-	assert_int_equal(own_before(o, &sa), 5);
+	own_claim(o, 0, &sa, first, &one);
+	own_claim(o, 0, &sa, second, &two);
+	assert_int_equal(own_before(o, &sa), second + 1);
 	own_release(o, &one);
-	assert_int_equal(own_before(o, &sa), 5);
+	assert_int_equal(own_before(o, &sa), second + 1);
 	own_release(o, &two);
 	assert_int_equal(own_before(o, &sa), 0);
+	/* Nor does an early one's number come back soon. */
+	own_claim(o, 0, &sa, first, &one);
+	for (unsigned n = 0; n < 10000; n++) {
+		own_claim(o, n % 2, &sa, first, &two);
+		if (n % 3 == 0)
+			own_release(o, &two);
+	}
+	own_claim(o, 1, &sa, first, &two);
+	own_release(o, &one);
+	assert_int_equal(own_before(o, &sa), first + 1);
 	own_free(o);
+}
+
+static void test_the_later_one_counts(void **state)
+{
+	(void)state;
+	check_later(1, 4);
+	check_later(1, 1);
+	check_later(0, 0);
 }
 
 /* All ports of an address are told apart, nearly all of them at once. */
