@@ -10,6 +10,7 @@ import sys
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 
+from lib.dns import Dnsmasq, ResolvConf
 from lib.patience import PATIENCE
 from lib.proc import Process, wait_until
 from lib.prometheus import Prometheus
@@ -74,8 +75,9 @@ def traffic(world, server, client, uid, address):
 def everything(world, start_proxy, nginx, tmp_path):
     """A proxy with every kind of label, and a function that makes traffic of every kind."""
     sluice(world.pod, "apply", PATIENT)
+    conf = world.keep(ResolvConf(OUTSIDE[4]))
     proxy = start_proxy(PATIENT, "--semconv=dup", "--service-name=web", "--service-namespace=shop",
-                        "--route=/hello,/broken")
+                        "--route=/hello,/broken", f"--resolv-conf={conf.path}")
     proxy.wait_armed()
     nginx(world.pod)
     (tmp_path / "outside").mkdir()
@@ -149,6 +151,16 @@ def test_every_label_is_explained():
     assert used - explained <= {"metric"} and explained <= used | {"version"}
 
 
+def ask_for(world, *hosts):
+    """What the forward proxy does not reach."""
+    for host in hosts:
+        with world.pod.socket(4, uid=APP_UID) as s:
+            s.connect(("127.0.0.1", 9001))
+            http = RawHttp(s)
+            http.request("GET", f"http://{host}/", host=host)
+            assert http.response()[0] in (403, 502)
+
+
 def dashboard_queries():
     panels = json.loads((DOCS / "dashboards" / "sluice.json").read_text(encoding="utf-8"))["panels"]
     queries = [t["expr"] for p in panels for t in p.get("targets", [])]
@@ -175,11 +187,17 @@ def test_dashboard_and_rules_have_data(world, everything, tmp_path):
     """Every query, in a real Prometheus that scrapes the proxy and evaluates the rules."""
     proxy, both_ways = everything
     proxy.settled(opened=9)
+    world.keep(Dnsmasq(world.client, [OUTSIDE[4]]), "end")
     prometheus = world.keep(Prometheus(world.client, tmp_path, [DOCS / "dashboards" / "rules.yml"]),
                             "end")
     # A series has no rate before its second value: so there is a round of which it knows.
-    prometheus.data("sluice_connections_closed_total")
+    ask_for(world, "first.cluster.local.", "169.254.169.254")
+    for known in ('outcome="unresolved"', 'outcome="forbidden"', 'outcome="closed"'):
+        prometheus.data(f"sluice_connections_closed_total{{{known}}}")
+    prometheus.data("sluice_dns_queries_total")
     both_ways()
+    # Another name: that there is none such is remembered.
+    ask_for(world, "second.cluster.local.", "169.254.169.254")
     for query in dashboard_queries() + rule_queries():
         wait_until(lambda q=query: prometheus.query(q), f"an answer to {query}")
     # The service answers a third of its requests with 503: after its five minutes this alert fires.
