@@ -5,64 +5,13 @@ import json
 import random
 import re
 import resource
-import subprocess
 
 import pytest
 import yaml
 
+from lib.manifests import OURS, PATHS, inject, names, template_of, workload
 from lib.randomly import seed
-from lib.sluice import DONE, SLUICE, USAGE, environment, sanitized
-
-OURS = ("sluice-init", "sluice-proxy")
-PATHS = {
-    "Pod": ("v1", []),
-    "ReplicationController": ("v1", ["spec", "template"]),
-    "Deployment": ("apps/v1", ["spec", "template"]),
-    "StatefulSet": ("apps/v1", ["spec", "template"]),
-    "DaemonSet": ("apps/v1", ["spec", "template"]),
-    "ReplicaSet": ("apps/v1", ["spec", "template"]),
-    "Job": ("batch/v1", ["spec", "template"]),
-    "CronJob": ("batch/v1", ["spec", "jobTemplate", "spec", "template"]),
-}
-
-
-def inject(text, *args, status=DONE, **limits):
-    """Runs it on this text; returns what it printed, and its lines about each workload."""
-    def limit():
-        for what, value in limits.items():
-            resource.setrlimit(getattr(resource, what), (value, value))
-
-    data = text if isinstance(text, bytes) else text.encode()
-    done = subprocess.run([SLUICE, "inject", *args], input=data, capture_output=True, timeout=60,
-                          check=False, env=environment(), preexec_fn=limit)
-    err = done.stderr.decode(errors="replace")
-    assert done.returncode == status, (args, done.returncode, err)
-    assert "sandbox refused" not in err, err
-    if status != DONE:
-        assert done.stdout == b"" and err.startswith("sluice: error: "), (done.stdout, err)
-    return done.stdout.decode(), err
-
-
-def template_of(manifest):
-    """The template of a workload's pods."""
-    for key in PATHS[manifest["kind"]][1]:
-        manifest = manifest[key]
-    return manifest
-
-
-def names(containers):
-    return [c["name"] for c in containers or []]
-
-
-def workload(kind, spec=None, **metadata):
-    """A manifest of that kind around a pod."""
-    api, path = PATHS[kind]
-    inner = {"spec": spec or {"containers": [{"name": "app", "image": "app"}]}}
-    if metadata or kind == "Pod":
-        inner["metadata"] = {"name": "web", **metadata} if kind == "Pod" else metadata
-    for key in reversed(path):
-        inner = {key: inner}
-    return {"apiVersion": api, "kind": kind, "metadata": {"name": "web"}, **inner}
+from lib.sluice import USAGE, sanitized
 
 
 @pytest.mark.parametrize("style", ["block", "flow", "json"])
@@ -175,118 +124,6 @@ def test_left_alone(change, why):
     assert after == text and "left alone" in said and why in said
 
 
-POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n"
-
-
-@pytest.mark.parametrize("words, truth", [
-    ("true True TRUE yes Yes YES on On ON y Y", True),
-    ("false False FALSE no No NO off Off OFF n N null ~", False),
-])
-def test_a_boolean_is_read_as_kubectl_reads_it(words, truth):
-    """YAML 1.1: redirecting the network of a node would be the worst of mistakes."""
-    for word in words.split() + [f"!!bool '{w}'" for w in words.split()[:11]]:
-        text = POD + f"  hostNetwork: {word}\n  containers: [{{name: a}}]\n"
-        after, said = inject(text)
-        assert ("left alone: hostNetwork" in said) == truth == (after == text), (word, said)
-
-
-@pytest.mark.parametrize("value", ["'true'", '"false"', "1", "0", "tRue", "maybe", "{}", "[true]",
-                                   "!!bool x"])
-def test_what_is_no_boolean_is_refused(value):
-    text = POD + f"  hostNetwork: {value}\n  containers: [{{name: a}}]\n"
-    assert "Pod/a: line 5: 'hostNetwork' is neither" in inject(text, status=USAGE)[1]
-
-
-DEPLOYMENT = """\
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web%s}
-spec:
-  common: &common {app: shop, sluice.dev/inject: "false"}
-  template:
-    metadata: {%s}
-    spec:
-      containers: [{name: app}]%s
-"""
-
-
-@pytest.mark.parametrize("outer, inner, more, why", [
-    (', labels: {<<: {sluice.dev/inject: "false"}}', "", "", "says so"),
-    (', annotations: {<<: [{a: b}, {sluice.dev/inject: "false"}]}', "", "", "says so"),
-    ("", 'labels: {<<: {<<: {sluice.dev/inject: "false"}}}', "", "says so"),
-    ("", 'annotations: {<<: {sluice.dev/inject: "false"}}', "", "says so"),
-    ("", "labels: {<<: *common, app: other}", "", "says so"),
-    ("", 'labels: {<<: {sluice.dev/inject: "true"}, sluice.dev/inject: "false"}', "", "says so"),
-    ("", "", "\n      os: {<<: {name: windows}}", "Windows"),
-    ("", "", "\n      nodeSelector: {<<: {kubernetes.io/os: windows}}", "Windows"),
-    ("", "", "\n      initContainers: [{<<: {name: sluice-proxy}}]", "a container named"),
-])
-def test_merge_keys_are_read(outer, inner, more, why):
-    """As kubectl reads them."""
-    text = DEPLOYMENT % (outer, inner, more)
-    after, said = inject(text)
-    assert after == text and "left alone" in said and why in said
-
-
-def test_a_merged_label_names_the_service():
-    text = (DEPLOYMENT % ("", "labels: {<<: *common}", "")).replace(", sluice.dev/inject", ", x")
-    after, _ = inject(text)
-    proxy = template_of(yaml.safe_load(after))["spec"]["initContainers"][1]
-    assert {"name": "SLUICE_SERVICE_NAME", "valueFrom": {"fieldRef": {
-        "fieldPath": "metadata.labels['app']"}}} in proxy["env"]
-    assert inject(after, "--remove")[0] == text
-    # In quotes it is a key as any other.
-    quoted, _ = inject(text.replace("<<", '"<<"').replace("*common", "x"))
-    assert "SLUICE_SERVICE_NAME\"" not in quoted
-
-
-@pytest.mark.parametrize("outer, inner, more, part", [
-    ("", 'labels: {sluice.dev/inject: "true", sluice.dev/inject: "false"}', "", "twice"),
-    (', labels: {sluice.dev/inject: "false", sluice.dev/inject: "true"}', "", "", "twice"),
-    # kubectl takes the merged one, others do not.
-    ("", 'labels: {sluice.dev/inject: "true", <<: *common}', "", "twice"),
-    ("", "labels: {<<: *common, <<: *common}", "", "twice"),
-    ("", "annotations: {<<: {a: b}}", "", "merge key"),
-    ("", "annotations: {sluice.dev/threads: '1', sluice.dev/threads: '2'}", "", "twice"),
-    ("", "labels: {<<: text}", "", "takes maps"),
-    ("", "", "\n      os: {name: linux, name: windows}", "twice"),
-    ("", "", "\n      initContainers: [{name: a, name: sluice-proxy}]", "twice"),
-    ("", "", "\n      hostNetwork: false\n      hostNetwork: true", "twice"),
-    ("", "labels: &a {<<: *a}", "", "more than"),
-    ("", "labels: {<<: [" + "{a: b}, " * 300 + "]}", "", "more than"),
-], ids=lambda value: value[:40])
-def test_what_cannot_be_told_is_refused(outer, inner, more, part):
-    _, err = inject(DEPLOYMENT % (outer, inner, more), status=USAGE)
-    assert "Deployment/web: line " in err and part in err and err.count("\n") == 1, err
-
-
-@pytest.mark.parametrize("spec", [
-    {"containers": [{"name": "sluice-proxy", "image": "mine"}]},
-    {"containers": [{"name": "app"}, {"name": "sluice-proxy", "image": "mine"}]},
-    {"initContainers": [{"name": "sluice-init"}], "containers": [{"name": "app"}]},
-])
-def test_the_name_alone_does_not_make_it_ours(spec):
-    """A component of kustomize leaves no annotation either; what it added goes with it."""
-    text = yaml.safe_dump(workload("Deployment", spec, annotations={"note": "a"}))
-    after, said = inject(text, "--remove")
-    assert after == text and "left alone: not injected by us" in said
-    after, said = inject(text)
-    assert after == text and "that is not from here" in said
-    # Nor does its neighbour's annotation.
-    both = [yaml.safe_load(text), workload("Pod")]
-    after, said = inject(yaml.safe_dump_all(both))
-    assert "Pod/web: injected" in said and list(yaml.safe_load_all(after))[0] == both[0]
-    assert inject(after, "--remove")[0] == yaml.safe_dump_all(both)
-
-
-def test_a_pod_is_not_left_without_containers():
-    spec = {"containers": [{"name": "sluice-proxy"}]}
-    text = yaml.safe_dump(workload("Deployment", spec, annotations={"sluice.dev/injected": ""}))
-    after, said = inject(text, "--remove")
-    assert after == text and "left alone: it has no containers but ours" in said
-    assert inject(text)[0] == text
-
-
 def test_opted_out_and_not_ours():
     for text in (yaml.safe_dump(workload("Pod", annotations={"sluice.dev/inject": "false"})),
                  "kind: Service\napiVersion: v1\n", "", "# nothing\n", "--- # a\n---\nx: [1]\n",
@@ -322,17 +159,6 @@ def test_a_sidecar_is_warned_of_as_a_container():
     assert "startupProbe of mesh" in said(restartPolicy="Always", **probe)
     assert "warning" not in said(**user, **port, **probe)
     assert "warning" not in said(restartPolicy="Always")
-
-
-def test_users_are_compared_as_numbers():
-    def said(mine, theirs):
-        text = POD + f"  containers: [{{name: app, securityContext: {{runAsUser: {theirs}}}}}]\n"
-        return inject(text, f"--set=proxy-uid={mine}")[1]
-
-    for mine, theirs in ("01400", "1400"), ("1400", "0x578"), ("1400", "02570"):
-        assert "app runs as user 1400" in said(mine, theirs)
-    for mine, theirs in ("01400", "768"), ("1400", "14000"), ("1400", "01400"), ("1400", "1400x"):
-        assert "runs as user" not in said(mine, theirs)
 
 
 @pytest.mark.parametrize("level", ["privileged", "baseline", "restricted"])
