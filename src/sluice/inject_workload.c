@@ -166,6 +166,19 @@ static bool opted_out(struct inject_run *r, const struct inject_pod *w)
 	return false;
 }
 
+static bool is_windows(struct inject_run *r, const struct inject_pod *w)
+{
+	struct span said[] = { TEXT_AT(r, w->spec, "os", "name"),
+			       TEXT_AT(r, w->spec, "nodeSelector", "kubernetes.io/os"),
+			       /* deprecated, and still a label of every node */
+			       TEXT_AT(r, w->spec, "nodeSelector", "beta.kubernetes.io/os") };
+	bool windows = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(said); i++)
+		windows |= span_eq(said[i], SPAN_LIT("windows"));
+	return windows;
+}
+
 /*
  * *@why becomes the reason why this one is left alone; NULL: it is not. The policy's conditions are
  * the same. 0, or a usage error where it cannot be told.
@@ -197,9 +210,7 @@ static int reason_to_skip(struct inject_run *r, const struct inject_pod *w, cons
 		return rc;
 	if (host)
 		*why = "hostNetwork: its network is the node's";
-	else if (span_eq(TEXT_AT(r, w->spec, "os", "name"), SPAN_LIT("windows")) ||
-		 span_eq(TEXT_AT(r, w->spec, "nodeSelector", "kubernetes.io/os"),
-			 SPAN_LIT("windows")))
+	else if (is_windows(r, w))
 		*why = "Windows: there is no netfilter";
 	return 0;
 }

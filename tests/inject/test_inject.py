@@ -115,6 +115,7 @@ def test_what_was_added_is_told_briefly(form):
     ({"hostNetwork": True}, "hostNetwork"),
     ({"os": {"name": "windows"}}, "Windows"),
     ({"nodeSelector": {"kubernetes.io/os": "windows"}}, "Windows"),
+    ({"nodeSelector": {"beta.kubernetes.io/os": "windows"}}, "Windows"),
     ({"containers": []}, "no containers"),
 ])
 def test_left_alone(change, why):
