@@ -243,6 +243,22 @@ static int lend(struct run *r, const struct packet *p, struct err *e)
 	return stage_lend(&r->stage, a, e);
 }
 
+/* Who has the port that a check would listen on, and what to do about it. */
+static const char *taken(const struct run *r, const struct packet *p, struct err *e)
+{
+	*e = (struct err)ERR_INIT;
+	if (r->world.proxy && p->to.port == r->config->admin_port)
+		err_set(e, -EADDRINUSE,
+			"the proxy serves port %u itself (--admin-port): verify while it does not "
+			"run",
+			p->to.port);
+	else
+		err_set(e, -EADDRINUSE,
+			"somebody listens on port %u here already: verify while nobody does",
+			p->to.port);
+	return e->text;
+}
+
 /* 0, or -EINTR with @e set. */
 static int check_connection(struct run *r, const struct verify_check *k, struct err *e)
 {
@@ -258,8 +274,10 @@ static int check_connection(struct run *r, const struct verify_check *k, struct 
 		wrong = rc < 0 ? failure.text : attempt(r, k, &rc, &failure);
 		if (*r->stop)
 			return err_set(e, -EINTR, "interrupted");
-		if (rc == -EADDRINUSE)
+		if (rc == -EADDRINUSE) {
+			wrong = taken(r, &k->packet, &failure);
 			break;
+		}
 	}
 	tell(r,
 	     !wrong   ? VERIFY_OK

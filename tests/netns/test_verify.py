@@ -183,6 +183,25 @@ def test_beside_a_living_proxy(applied):
     assert rows(done, "FAILED") > {"rules"}, done.out
 
 
+def test_a_port_that_is_taken_is_told_with_its_owner(applied):
+    """The proxy's own, which is no fault, and anybody else's."""
+    options = [*OPTIONS, "--heartbeat-timeout=20s"]
+    sluice(applied.pod, "apply", *options)
+    proxy = applied.keep(Proxy(applied.pod, options[-1]), "end")
+    wait_until(lambda: "IPv4 yes, IPv6 yes" in sluice(applied.pod, "status").out,
+               "both families to be armed")
+    with applied.pod.socket(4) as other:
+        other.bind(("0.0.0.0", 2222))
+        other.listen()
+        done = sluice(applied.pod, "verify", *options)
+    untried = {row: text for word, row, text in outcomes(done)
+               if word == "not tried" and "IPv4" in text}
+    assert "the proxy serves port 9901 itself (--admin-port)" in untried["in-own"], done.out
+    assert "somebody listens on port 2222 here already" in untried["in-port-excl"], done.out
+    assert "Address already in use" not in done.out
+    assert proxy.get("/ready")[0] == 200
+
+
 def alive_and_serving(world, proxy):
     witness = world.witness(world.client)
     witness.listen(OUTSIDE[4], 80, "outside")
