@@ -83,6 +83,10 @@ int yaml_edit_add_keys(struct yaml_edit *edit, const yaml_node_t *map, const str
 int yaml_edit_fill(struct yaml_edit *edit, const yaml_node_t *null, const struct object *value,
 		   struct err *e);
 
+/* Takes the place of what the key @index of @map has, a scalar in flow style. */
+int yaml_edit_replace(struct yaml_edit *edit, const yaml_node_t *map, size_t index,
+		      const struct object *value, struct err *e);
+
 /* Removes those items, or keys with their values, for which @doomed[index] says so. */
 int yaml_edit_remove(struct yaml_edit *edit, const yaml_node_t *node, const bool *doomed,
 		     struct err *e);

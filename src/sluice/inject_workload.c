@@ -297,19 +297,20 @@ static int add_to(struct inject_run *r, yaml_node_t *parent, yaml_node_t *node, 
 }
 
 /*
- * The annotations that are not there yet, and the one that says what was added: by short names,
- * since podman takes no annotation of more than 63 characters.
+ * The annotations that are not there yet; *@done becomes what the one is to say that says what was
+ * added: by short names, since podman takes no annotation of more than 63 characters.
  */
 static struct object *annotations_to_add(struct inject_run *r, const struct inject_pod *w,
-					 struct object_pool *pool, const struct inject_spec *spec)
+					 struct object_pool *pool, const struct inject_spec *spec,
+					 const char **done)
 {
 	struct object *map = object_map(pool, NULL, NULL);
-	const char *done = w->init_containers ? "" : "initContainers ";
+	const char *names = w->init_containers ? "" : "initContainers ";
 
 	if (!w->annotations)
-		done = object_format(pool, "%sannotations ", done);
+		names = object_format(pool, "%sannotations ", names);
 	if (!w->metadata)
-		done = object_format(pool, "%smetadata ", done);
+		names = object_format(pool, "%smetadata ", names);
 	for (const struct object *a = spec->annotations->first; a; a = a->next) {
 		if (has_annotation(r, w, a->key)) {
 			inject_tell(r, w,
@@ -318,18 +319,41 @@ static struct object *annotations_to_add(struct inject_run *r, const struct inje
 			continue;
 		}
 		object_text(pool, map, a->key, a->text);
-		done = object_format(pool, "%s%s ", done, a->key + strlen(INJECT_SCRAPE));
+		names = object_format(pool, "%s%s ", names, a->key + strlen(INJECT_SCRAPE));
 	}
-	object_text(pool, map, INJECT_DONE,
-		    object_format(pool, "%.*s", (int)MAX(strlen(done), 1u) - 1, done));
+	*done = object_format(pool, "%.*s", (int)MAX(strlen(names), 1u) - 1, names);
 	return map;
+}
+
+/* Where somebody took out our containers by hand, and left INJECT_DONE, it tells nothing. */
+static int replace_done(struct inject_run *r, const yaml_node_t *annotations,
+			const struct object *done, struct err *e)
+{
+	size_t i = 0;
+
+	while (i < yaml_edit_size(annotations) &&
+	       !span_eq(yaml_edit_key(&r->edit, annotations, i), SPAN_LIT(INJECT_DONE)))
+		i++;
+	r->exact = false;
+	return yaml_edit_replace(&r->edit, annotations, i, done, e);
 }
 
 static int add_annotations(struct inject_run *r, const struct inject_pod *w,
 			   struct object_pool *pool, const struct inject_spec *spec, struct err *e)
 {
-	struct object *map = annotations_to_add(r, w, pool, spec);
+	const char *text = "";
+	struct object *map = annotations_to_add(r, w, pool, spec, &text), *done;
+	bool left_over = has_annotation(r, w, INJECT_DONE);
 
+	done = object_text(pool, left_over ? NULL : map, INJECT_DONE, text);
+	if (!map || !done)
+		return err_set(e, -ENOMEM, "out of memory for the annotations");
+	if (left_over) {
+		int rc = replace_done(r, w->annotations, done, e);
+
+		if (rc < 0 || !map->first)
+			return rc;
+	}
 	if (w->metadata && w->metadata->type == YAML_MAPPING_NODE)
 		return add_to(r, w->metadata, w->annotations, "annotations", map, false, pool, e);
 	return add_to(r, w->template, w->metadata, "metadata", entry_of(pool, "annotations", map),

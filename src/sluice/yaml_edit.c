@@ -473,6 +473,20 @@ int yaml_edit_fill(struct yaml_edit *edit, const yaml_node_t *null, const struct
 	return insertion_end(edit, &i, at, offset_of(edit, null->end_mark) - at, e);
 }
 
+int yaml_edit_replace(struct yaml_edit *edit, const yaml_node_t *map, size_t index,
+		      const struct object *value, struct err *e)
+{
+	const yaml_node_t *key = key_node(edit, map, index), *old = value_node(edit, map, index);
+	int rc = yaml_edit_own(edit, old, (const char *)key->data.scalar.value, e);
+
+	if (rc < 0)
+		return rc;
+	if (old->type != YAML_SCALAR_NODE || is_block_scalar(old) ||
+	    is_alias(edit, map, index, old))
+		return bad_layout(key, "a value that is no text of one line", e);
+	return yaml_edit_fill(edit, old, value, e);
+}
+
 /* A piece becomes the lines that it is on, with their end; with the one before at the very end. */
 static void widen_to_lines(const struct yaml_edit *edit, struct piece *piece)
 {

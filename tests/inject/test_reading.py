@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from lib.manifests import inject, template_of, workload
+from lib.manifests import inject, names, template_of, workload
 from lib.sluice import USAGE
 
 POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n"
@@ -127,3 +127,37 @@ def test_a_pod_is_not_left_without_containers():
     after, said = inject(text, "--remove")
     assert after == text and "left alone: it has no containers but ours" in said
     assert inject(text)[0] == text
+
+
+@pytest.mark.parametrize("value", ['"initContainers"', "x y", "", "''", "~", "null", "!!str a"])
+@pytest.mark.parametrize("others", ["", "{0}a: b", "{0}prometheus.io/scrape: 'no'{0}"
+                                    "prometheus.io/port: '1'{0}prometheus.io/path: /x"])
+@pytest.mark.parametrize("between", ["\n    ", "flow"])
+def test_a_note_left_over_is_renewed(value, others, between):
+    """Our containers were taken out by hand: what the annotation says is true of nothing."""
+    others = [one for one in others.split("{0}") if one]
+    notes = others[:1] + [f"sluice.dev/injected: {value}"] + others[1:]
+    notes = f"{{{', '.join(notes)}}}" if between == "flow" else between + between.join(notes)
+    text = POD.replace("{name: a}", f"\n  annotations: {notes}\n  name: a") + \
+        "  containers: [{name: app}]\n"
+    before = yaml.safe_load(text)["metadata"]["annotations"]
+    after, said = inject(text)
+    assert "injected sluice-init" in said and after.count("sluice.dev/injected") == 1
+    found = yaml.safe_load(after)
+    assert names(found["spec"]["initContainers"]) == ["sluice-init", "sluice-proxy"]
+    done = found["metadata"]["annotations"].pop("sluice.dev/injected")
+    assert done == "initContainers" + (" scrape port path" if len(others) < 2 else "")
+    del before["sluice.dev/injected"]
+    assert before.items() <= found["metadata"]["annotations"].items()
+    removed = yaml.safe_load(inject(after, "--remove")[0])
+    assert (removed["metadata"]["annotations"] or {}) == before
+    assert "initContainers" not in removed["spec"]
+
+
+@pytest.mark.parametrize("value, part", [("|\n      a\n", "one line"), ("{a: b}", "one line"),
+                                         ("*n", "one line"), ("&m x\n    b: *m", "alias")])
+def test_a_note_that_cannot_be_renewed(value, part):
+    text = POD.replace("{name: a}", f"\n  annotations:\n    &n a: b\n    sluice.dev/injected: {value}"
+                       "\n  name: a") + "  containers: [{name: app}]\n"
+    _, err = inject(text, status=USAGE)
+    assert part in err and "Pod/a: line " in err and err.count("\n") == 1, err
