@@ -21,6 +21,7 @@
 #define INJECT_RULES	"sluice-init"
 #define INJECT_PROXY	"sluice-proxy"
 #define INJECT_SETTINGS 128
+#define INJECT_USER_MAX 2147483647u /* of securityContext.runAsUser */
 
 /*
  * In the classic form the proxy is told to stop together with the application, and gives its

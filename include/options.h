@@ -9,8 +9,8 @@
  * The command line beats the environment, which beats the configuration file (an option of kind
  * OPTION_FILE names it; lines of `name = value`). Values of a list option given several times on
  * the command line, or in the file, add up. On the command line and in the file an empty value is
- * an error, in the environment it means unset. So does a variable ..._PORT that Kubernetes made of a
- * Service's name (tcp://ADDRESS:PORT).
+ * an error, in the environment it means unset. So does a variable ..._PORT that Kubernetes made of
+ * a Service's name (tcp://ADDRESS:PORT).
  */
 #ifndef SLUICE_OPTIONS_H
 #define SLUICE_OPTIONS_H

@@ -45,6 +45,13 @@ const char *inject_settings_get(const struct inject_settings *s, const char *nam
 	return NULL;
 }
 
+static bool is_user(const char *value)
+{
+	unsigned long user = strtoul(value, NULL, 10);
+
+	return !value[strspn(value, "0123456789")] && user > 0 && user <= INJECT_USER_MAX;
+}
+
 static int check_value(const char *name, const char *value, struct err *e)
 {
 	if (!takers_of(name))
@@ -62,11 +69,11 @@ static int check_value(const char *name, const char *value, struct err *e)
 			return err_usage(e, "%s: a value of printable ASCII, please", name);
 	}
 	/* One user runs the container; rules could take several. */
-	if (strcmp(name, "proxy-uid") == 0 &&
-	    (value[strspn(value, "0123456789")] || !strtoul(value, NULL, 10)))
+	if (strcmp(name, "proxy-uid") == 0 && !is_user(value))
 		return err_usage(e,
-				 "proxy-uid: '%.64s': one number above 0: the container runs as it",
-				 value);
+				 "proxy-uid: '%.64s': one number from 1 to %u: the container runs "
+				 "as it",
+				 value, INJECT_USER_MAX);
 	return 0;
 }
 

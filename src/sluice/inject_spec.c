@@ -20,14 +20,15 @@ struct build {
 /* Options that objects depend on, and the variables of the policy that tell. */
 struct number {
 	const char *option, *fallback, *variable;
+	unsigned max, digits; /* from 1 to that, and how many digits it has */
 };
 
 struct choice {
 	const char *option, *value, *variable;
 };
 
-static const struct number user = { "proxy-uid", "1337", "proxyUid" };
-static const struct number admin_port = { "admin-port", "9901", "adminPort" };
+static const struct number user = { "proxy-uid", "1337", "proxyUid", INJECT_USER_MAX, 10 };
+static const struct number admin_port = { "admin-port", "9901", "adminPort", 65535, 5 };
 static const struct choice tproxy = { "inbound-mode", "tproxy", "keepsAddresses" };
 static const struct choice legacy = { "backend", "iptables", "legacyTables" };
 static const struct choice fails_closed = { "fail", "closed", "failsClosed" };
@@ -489,15 +490,45 @@ static const char *service_label(struct build *b)
 	return otherwise;
 }
 
+/* Whether the text in @value is such a number. No more digits are read than a number has. */
+static const char *is_number(struct build *b, const struct number *n, const char *value)
+{
+	return object_format(b->pool, "%s.matches('^0*[1-9][0-9]{0,%u}$') && int(%s) <= %u", value,
+			     n->digits - 1, value, n->max);
+}
+
+/*
+ * The API server would refuse the pod for a user or a port that is none, or fail. So what is no
+ * number, or too large a one, the programs refuse, each with a line that says so.
+ */
 static void add_variable_number(struct build *b, struct object *list, const struct number *n)
 {
-	/* What is no number the programs themselves refuse, each with a line that says so. */
+	const char *value =
+		object_format(b->pool, "variables.settings[?'%s'].orValue('')", n->option);
+
 	add_expression(b, list, n->variable,
+		       object_format(b->pool, "%s ?\n  int(%s) : %s", is_number(b, n, value), value,
+				     n->fallback));
+}
+
+/*
+ * `sluice apply` takes several users, of any number. One alone runs the container, and if that is
+ * not whom the rules are for, the proxy's own connections go to the proxy: it is to refuse them.
+ */
+static void add_settings(struct build *b, struct object *list)
+{
+	add_expression(b, list, "given",
+		       "(variables.forRules + variables.forProxy.filter(o, !(o in "
+		       "variables.forRules)))\n"
+		       "  .transformMapEntry(i, option,\n"
+		       "    " SETTING " != '',\n"
+		       "    {option: " SETTING "})");
+	add_expression(b, list, "settings",
 		       object_format(b->pool,
-				     "variables.settings[?'%s'].orValue('')"
-				     ".matches('^[0-9]{1,10}$') ?\n  int(variables.settings['%s']) "
-				     ": %s",
-				     n->option, n->option, n->fallback));
+				     "variables.given.transformMap(option, value,\n"
+				     "  option != '%s' || (%s) ? value :\n"
+				     "    value + ' (not one user from 1 to %u)')",
+				     user.option, is_number(b, &user, "value"), user.max));
 }
 
 static void add_variable_choice(struct build *b, struct object *list, const struct choice *c)
@@ -514,12 +545,7 @@ static struct object *build_variables(struct build *b)
 	add_expression(b, list, "forRules", names_of(b, &config_options, COMMAND_APPLY));
 	add_expression(b, list, "forProxy", names_of(b, &proxy_options, 1));
 	add_expression(b, list, "chosen", chosen(b));
-	add_expression(b, list, "settings",
-		       "(variables.forRules + variables.forProxy.filter(o, !(o in "
-		       "variables.forRules)))\n"
-		       "  .transformMapEntry(i, option,\n"
-		       "    " SETTING " != '',\n"
-		       "    {option: " SETTING "})");
+	add_settings(b, list);
 	add_variable_number(b, list, &user);
 	add_variable_number(b, list, &admin_port);
 	add_variable_choice(b, list, &tproxy);

@@ -223,7 +223,7 @@ def test_again_and_back(namespace, make_namespace, make_policy, form):
 def test_wrong_values_are_for_the_programs_to_tell(namespace, make_policy):
     """No pod is refused for them by the policy; each program ends with a line that says what."""
     make_policy()
-    wrong = {"admin-port": "many", "proxy-uid": "root", "outbound-exclude-ports": "70000",
+    wrong = {"admin-port": "9999999999", "proxy-uid": "0", "outbound-exclude-ports": "70000",
              "exclude-uids": "@/nowhere", "inbound": "no way"}
     namespace.apply(*(pod(option, container("sleep 60"), annotations={f"sluice.dev/{option}": value})
                       for option, value in wrong.items()))
@@ -245,15 +245,45 @@ def test_wrong_value_of_the_proxy(namespace, make_policy):
     assert said.startswith("sluice-proxy: error: ") and "many" in said, said
 
 
-@pytest.mark.parametrize("option, value, part", [
-    ("admin-port", "70000", "containerPort"), ("admin-port", "0", "containerPort"),
-    ("proxy-uid", "3000000000", "runAsUser")])
-def test_numbers_that_kubernetes_refuses(namespace, make_policy, option, value, part):
-    """It names the field of our container."""
+# A port, or a user, that the API server or the kubelet would not take as one of a container's.
+NO_PORTS = ["0", "00", "65536", "70000", "9999999999", "99999999999999999999", "-1", "1,2"]
+NO_USERS = ["0", "000", "2147483648", "3000000000", "9999999999", "99999999999999999999", "-1",
+            "1400,1500", "5-7"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_numbers_that_kubernetes_refuses(namespace, make_policy, form):
+    """The pod is taken, with the default in the places of the number, and the rules say no."""
+    make_policy(f"--form={form}")
+    wrong = [(option, value) for option, values in (("admin-port", NO_PORTS),
+                                                    ("proxy-uid", NO_USERS)) for value in values]
+    made = dry_run(namespace, *(bare(f"w{n}", annotations={f"sluice.dev/{option}": value})
+                                for n, (option, value) in enumerate(wrong)))
+    for (option, value), one in zip(wrong, made):
+        assert injected(one), (option, value)
+        spec = one["spec"]
+        ours = [c for c in spec["initContainers"] + spec["containers"] if c["name"] in OURS]
+        assert [c["securityContext"]["runAsUser"] for c in ours] == [1337, 1337]
+        assert ours[1]["ports"][0]["containerPort"] == 9901
+        name = "SLUICE_" + option.upper().replace("-", "_")
+        told, = (v["value"] for v in ours[0]["env"] if v["name"] == name)
+        done = subprocess.run([SLUICE, "plan"], capture_output=True, text=True, timeout=60,
+                              check=False, env={**environment(), name: told})
+        assert done.returncode != DONE and done.stderr.count("\n") == 1, (told, done)
+        assert done.stderr.startswith(f"sluice: error: {name}: "), (told, done)
+        assert re.split("[-,]", value)[-1] in done.stderr, (told, done)
+
+
+def test_the_largest_numbers(namespace, make_policy):
+    """And with zeros before them."""
     make_policy()
-    done = namespace.kubectl("create", "--dry-run=server", "-f", "-", check=False,
-                             stdin=json.dumps(bare(annotations={f"sluice.dev/{option}": value})))
-    assert done.returncode != 0 and part in done.stderr and value in done.stderr, done
+    for user, port in (("2147483647", "65535"), ("1", "1"), ("0000000000001400", "00000009902")):
+        one, = dry_run(namespace, bare(annotations={"sluice.dev/proxy-uid": user,
+                                                    "sluice.dev/admin-port": port}))
+        rules, proxy = one["spec"]["initContainers"]
+        assert rules["securityContext"]["runAsUser"] == int(user)
+        assert proxy["ports"][0]["containerPort"] == int(port)
+        assert {"name": "SLUICE_PROXY_UID", "value": user} in rules["env"]
 
 
 def test_what_no_option_is_called_changes_nothing(namespace, make_policy):

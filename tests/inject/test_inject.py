@@ -328,7 +328,7 @@ def test_all_that_is_not_ours_stays_as_it_is(form):
     ("kind: Pod\napiVersion: v1\nspec:\n  containers:\n  - name: a\r  - name: b\n", "lone CR"),
     ("kind: Pod\napiVersion: v1\nspec:\n  containers:\n  - name: 'a\u2028b'\n", "U+2028"),
     ("kind: Pod\napiVersion: v1\nmetadata: {annotations: {sluice.dev/proxy-uid: '0'}}\nspec:\n"
-     "  containers: [{name: a}]\n", "above 0"),
+     "  containers: [{name: a}]\n", "from 1 to 2147483647"),
     ("kind: Pod\napiVersion: v1\nspec:\n  initContainers: {}\n  containers: [{name: a}]\n",
      "no list"),
     ("kind: Pod\napiVersion: v1\nmetadata: {annotations: {sluice.dev/no-such: x}}\nspec:\n"
@@ -350,7 +350,9 @@ def test_bad_input_is_one_line(text, part):
     (["--set=exclude-uids=@/etc/passwd"], "files"), (["--set=proxy-uid=root"], "proxy-uid"),
     (["--set=config=x"], "config"), (["--form=pod"], "--form"), (["--cpu-request=1x"], "1x"),
     (["--image-pull-policy=never"], "--image-pull-policy"), (["/no/such/file"], "/no/such/file"),
-    (["--set=inbound-port=9901"], "9901"),
+    (["--set=inbound-port=9901"], "9901"), (["--set=proxy-uid=2147483648"], "from 1 to 2147483647"),
+    (["--set=proxy-uid=99999999999999999999"], "from 1 to 2147483647"),
+    (["--set=proxy-uid=1400,1500"], "one number"),
 ])
 def test_bad_options(args, part):
     assert part in inject("", *args, status=USAGE)[1]
