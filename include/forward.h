@@ -12,7 +12,8 @@
  *
  *   AWAITING   a request, or its rest. -> DIALING, EXCHANGE, LEAVING, or an ordinary flow
  *   DIALING    its host is being connected to; a client of HTTP/1 is not read, one of HTTP/2 may
- *              cancel what it is for. -> EXCHANGE, FRAMES, AWAITING
+ *              cancel what it is for. One that ends its side is dialled for some seconds more.
+ *              -> EXCHANGE, FRAMES, AWAITING
  *   EXCHANGE   content goes to the server, an answer to the client. -> AWAITING, LEAVING
  *   FRAMES     HTTP/2 both ways (forward_http2.h). -> LEAVING
  *   LEAVING    all has been said: the client is given time to read it, and what it sends is

@@ -52,10 +52,11 @@ struct forward {
 	char host[FORWARD_HOST_MAX + 1];
 	union sockaddr_any original;
 	struct dial dial;
-	uint64_t heard;			    /* ns, when the client's last bytes were read */
-	uint64_t asked;			    /* ns, when the first of the request in hand were */
-	uint64_t close_at;		    /* ns, of a drain's second step */
-	uint64_t deadline;		    /* ns; 0: none */
+	uint64_t heard;	     /* ns, when the client's last bytes were read */
+	uint64_t asked;	     /* ns, when the first of the request in hand were */
+	uint64_t close_at;   /* ns, of a drain's second step */
+	uint64_t give_up_at; /* ns, dialing for one that has ended its side; 0: not */
+	uint64_t deadline;   /* ns; 0: none */
 	struct forward *next_timed, **link; /* with a deadline: in the thread's list */
 };
 
@@ -95,6 +96,12 @@ void forward_go_on(struct forward *x);
 
 /* What is to happen at @deadline (ns; 0: nothing) depends on the state then. */
 void forward_set_deadline(struct forward *x, uint64_t deadline);
+
+/* The same while its host is dialled: the next attempt, or the end of it. */
+void forward_set_dial_deadline(struct forward *x);
+
+/* The client has ended its side while its host is dialled: that goes on for a bounded time. */
+void forward_bound_dial(struct forward *x);
 
 /* ---- forward_events.c ---- */
 

@@ -24,6 +24,39 @@ void forward_set_deadline(struct forward *x, uint64_t deadline)
 		t->timed_wake = MIN(t->timed_wake, deadline);
 }
 
+/*
+ * A client that ends its side while its host is dialled may be gone, or want its answer still: a
+ * FIN does not tell. So long it is dialled on: a handshake of which the first three SYNs were lost
+ * takes 7 s, a name of which one server is dead some 6 s.
+ */
+#define HALF_CLOSED_NS 10000000000u
+
+void forward_set_dial_deadline(struct forward *x)
+{
+	uint64_t next = x->dial.next_at, end = x->give_up_at;
+
+	forward_set_deadline(x, next && end ? MIN(next, end) : next + end);
+}
+
+void forward_bound_dial(struct forward *x)
+{
+	x->give_up_at = x->flow.thread->now + HALF_CLOSED_NS;
+	forward_set_dial_deadline(x);
+}
+
+static void dial_expired(struct forward *x)
+{
+	struct flow *f = &x->flow;
+
+	if (x->give_up_at && f->thread->now >= x->give_up_at) {
+		flow_reset(f, OUTCOME_RESET_BY_CLIENT);
+		return;
+	}
+	dial_tick(&x->dial);
+	if (f->state == FLOW_FORWARD && x->state == FORWARD_DIALING)
+		forward_set_dial_deadline(x);
+}
+
 static void expired(struct forward *x)
 {
 	struct thread *t = x->flow.thread;
@@ -41,7 +74,7 @@ static void expired(struct forward *x)
 		forward_go_on(x);
 		break;
 	case FORWARD_DIALING:
-		dial_tick(&x->dial);
+		dial_expired(x);
 		break;
 	default:
 		flow_close(&x->flow);

@@ -53,10 +53,17 @@ static bool awaits_fin(struct forward *x)
 	       !forward_client(x)->eof && !forward_server(x)->backlog;
 }
 
+/* Whether it is awaited while the server is connected to, since nobody may want that any more. */
+static bool awaits_end(struct forward *x)
+{
+	return x->state == FORWARD_DIALING && !x->give_up_at;
+}
+
 static uint32_t client_events(struct forward *x)
 {
 	return (forward_client(x)->backlog ? EPOLLOUT : 0) |
-	       (client_is_read(x) ? EPOLLIN | EPOLLRDHUP : 0) | (awaits_fin(x) ? EPOLLRDHUP : 0);
+	       (client_is_read(x) ? EPOLLIN | EPOLLRDHUP : 0) |
+	       (awaits_fin(x) || awaits_end(x) ? EPOLLRDHUP : 0);
 }
 
 static uint32_t server_events(struct forward *x)
@@ -149,6 +156,8 @@ static void client_ready(struct forward *x, uint32_t events)
 
 	if (events & EPOLLOUT && client->backlog && !flush_client(x))
 		return;
+	if (events & EPOLLRDHUP && awaits_end(x))
+		forward_bound_dial(x);
 	if (events & EPOLLERR) {
 		flow_reset(f, OUTCOME_RESET_BY_CLIENT);
 	} else if (!(events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))) {

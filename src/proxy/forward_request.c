@@ -34,7 +34,7 @@ static void open_tunnel(struct forward *x)
 
 static void dial_waits(struct dial *d)
 {
-	forward_set_deadline(CONTAINER_OF(d, struct forward, dial), d->next_at);
+	forward_set_dial_deadline(CONTAINER_OF(d, struct forward, dial));
 }
 
 void forward_show_request(struct forward *x)
@@ -118,6 +118,7 @@ void forward_dial(struct forward *x, struct span host, uint16_t port)
 	if (!x->http2 || !f->record.recorder)
 		begin_server(x, host, port);
 	x->state = FORWARD_DIALING;
+	x->give_up_at = 0;
 	x->dial.thread = f->thread;
 	x->dial.before = f->loops;
 	x->dial.done = dialed;

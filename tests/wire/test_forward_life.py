@@ -68,27 +68,50 @@ def durations(m):
     return m.by("http_client_request_duration_seconds_count", "error_type")
 
 
-@pytest.mark.parametrize("where", ["deaf.example", authority(4, DEAF)])
-@pytest.mark.parametrize("version", [1, 2])
-def test_a_client_that_resets_while_its_host_is_sought(world, start_proxy, deaf, where, version):
-    """While it is looked up, or connected to: nobody waits for what nobody wants any more."""
-    world.keep(DnsServer(world.client, CLIENT[4], lambda question, tcp: []))
-    conf = world.keep(ResolvConf(CLIENT[4], options="timeout:30 attempts:9"))
-    proxy = start_proxy(f"--resolv-conf={conf.path}")
-    before = descriptors(proxy)
+def ask(world, where, version=1):
+    """A client that has sent a request, and has no bytes to read."""
     s = connect(world)
     if version == 1:
         s.sendall(f"GET / HTTP/1.1\r\nHost: {where}\r\n\r\n".encode())
     else:
         s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS) + request(1, where))
         assert s.recv(9, socket.MSG_WAITALL) == frame(SETTINGS)
+    return s
+
+
+@pytest.mark.parametrize("where, end", [
+    ("deaf.example", "reset"), (authority(4, DEAF), "reset"), (authority(4, DEAF), "fin")])
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_client_that_goes_while_its_host_is_sought(world, start_proxy, deaf, where, version, end):
+    """While it is looked up, or connected to: nobody waits for what nobody wants any more.
+
+    At once where it resets. Behind a FIN there may be somebody still, but not for long.
+    """
+    world.keep(DnsServer(world.client, CLIENT[4], lambda question, tcp: []))
+    conf = world.keep(ResolvConf(CLIENT[4], options="timeout:30 attempts:9"))
+    proxy = start_proxy(f"--resolv-conf={conf.path}")
+    before = descriptors(proxy)
+    s = ask(world, where, version)
     sought(proxy)
-    reset(s)
+    if end == "reset":
+        reset(s)
+    else:
+        s.close()
     m = proxy.settled("outbound")
     assert outcomes(m) == {"reset_by_client": 1}
     assert m.by("http_client_request_duration_seconds_count", "error_type") == {"cancelled": 1}
     assert m.sum("http_client_active_requests") == 0
     wait_until(lambda: descriptors(proxy) <= before + 1, "all sockets but DNS's to be closed")
+
+
+def test_clients_that_are_gone_keep_nobody_out(world, start_proxy, deaf):
+    """Those that had no patience for a host that is not there."""
+    start_proxy("--max-connections=3")
+    world.keep(Server(world.client, 4, 8080, lambda s: (
+        s.recv(1000), s.sendall(b"HTTP/1.1 204 x\r\n\r\n"), read_all(s))))
+    for s in [ask(world, deaf.host) for _ in range(3)]:
+        s.close()
+    assert ask(world, authority(4)).recv(1000).startswith(b"HTTP/1.1 204")
 
 
 def test_a_client_that_only_ends_its_side_waits(world, start_proxy, deaf):
