@@ -7,7 +7,7 @@ tmpfs over every directory that podman, buildah and runc write to, and becomes t
 pid namespace: when it ends, whatever way, the kernel kills all that podman started and unmounts
 all that it mounted. The keeper waits for the end of its standard input, which is the test's, also
 when that is killed; then it kills the child and removes the control groups. Nothing is left, and
-any number of nodes live at once.
+any number of nodes live at once. A keeper that is killed leaves its groups to the next one.
 """
 import contextlib
 import http.client
@@ -96,6 +96,18 @@ def _remove_groups(paths):
             time.sleep(0.01)
 
 
+def _remove_left(parents):
+    """What a keeper has left that was killed itself: no process has its number any more."""
+    for parent in parents:
+        for path in pathlib.Path(parent).glob(f"{GROUP}*"):
+            number = path.name[len(GROUP):]
+            if not number.isdecimal() or os.path.exists(f"/proc/{number}"):
+                continue
+            for below, _, _ in os.walk(path, topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(below)
+
+
 def _run(*argv):
     subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
 
@@ -150,6 +162,7 @@ def _keeper():
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     hierarchies = list(_hierarchies())
+    _remove_left(path for path, *_ in hierarchies)
     groups = [os.path.join(path, f"{GROUP}{os.getpid()}") for path, *_ in hierarchies]
     child = 0
     try:
