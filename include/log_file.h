@@ -7,6 +7,10 @@
  * does no more after a rotation by renaming; if so it opens the path again and hands the descriptor
  * over to the worker, which puts it in place of the old one between two lines. A worker that comes
  * later inherits it. Only files are looked after: a pipe, a terminal and standard output stay.
+ *
+ * What is at the path later is not what was there at the start: whoever may rename in that
+ * directory chooses it, and clients what is written. So a symbolic link is followed only where
+ * there was one from the start, and nothing but a regular file takes the old one's place.
  */
 #ifndef SLUICE_LOG_FILE_H
 #define SLUICE_LOG_FILE_H
@@ -15,16 +19,16 @@
 
 #include <fcntl.h>
 
-/* What the parent's sandbox lets through. Nonblocking, for a pipe that nobody reads: it must not
- * hold the start up, and is an error. */
+/* Nonblocking, for a pipe that nobody reads: it must not hold the start up, and is an error. */
 #define LOG_FILE_FLAGS (O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
 
 struct log_file {
-	const char *path;  /* borrowed */
-	int fd;		   /* -1: there is no log */
+	const char *path; /* borrowed */
+	int flags; /* for open(2), anew; the parent's sandbox allows no others; 0: it stays */
+	int fd;	   /* -1: there is no log */
 	int send, receive; /* the two ends of where descriptors are handed over; -1: it stays */
 	unsigned ticks;	   /* since the last look */
-	bool complained;
+	int complained;	   /* of what: an errno, or NOT_REGULAR; 0: of nothing that still is so */
 };
 
 #define LOG_FILE_NONE                               \

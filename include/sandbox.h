@@ -25,11 +25,11 @@ int sandbox_start(struct err *e);
  *
  * Should: keep nothing; with --inbound-mode=tproxy CAP_NET_RAW and CAP_NET_ADMIN, either of which
  * lets the worker connect from the client's address.
- * Mustn't, from here on: run a program, open a file for writing (but as log_file.h does, where
- * there is an access log), map code, make sockets of other
+ * Mustn't, from here on: run a program, open a file for writing (but with @log_flags, log_file.h's,
+ * unless 0), map code, make sockets of other
  * families than the Internet's, enter or make a namespace, trace. The parent may fork, wait, kill.
  */
-int sandbox_parent(const struct proxy_config *c, struct err *e);
+int sandbox_parent(const struct proxy_config *c, int log_flags, struct err *e);
 
 /*
  * In the new worker, first of all: nobody without privileges may trace it or read its memory, in

@@ -15,6 +15,9 @@
 /* Readable by its owner and his group alone: it tells who speaks with whom. */
 #define MODE 0640
 
+/* In place of an errno: it can be opened, but is no file. */
+#define NOT_REGULAR (-1)
+
 int log_file_open(struct log_file *f, const char *path, struct err *e)
 {
 	struct stat st;
@@ -31,13 +34,20 @@ int log_file_open(struct log_file *f, const char *path, struct err *e)
 		return 0;
 	}
 	f->path = path;
+	f->flags = LOG_FILE_FLAGS | O_NOFOLLOW;
 	/* #syscalls openat */
-	f->fd = open(path, LOG_FILE_FLAGS, MODE);
+	f->fd = open(path, f->flags, MODE);
+	if (f->fd < 0 && errno == ELOOP) {
+		f->flags = LOG_FILE_FLAGS;
+		f->fd = open(path, f->flags, MODE);
+	}
 	if (f->fd < 0)
 		return err_sys(e, -errno, "--access-log: cannot open '%s'", path);
 	/* #syscalls fstat newfstatat */
-	if (fstat(f->fd, &st) < 0 || !S_ISREG(st.st_mode))
+	if (fstat(f->fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		f->flags = 0;
 		return 0;
+	}
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
 		return err_sys(e, -errno, "--access-log: cannot make a pair of sockets");
 	f->send = ends[0];
@@ -123,10 +133,33 @@ static bool was_moved(const struct log_file *f)
 
 static void complain(struct log_file *f, const char *what, int error)
 {
-	if (!f->complained)
+	const char *why = strerror(error);
+
+	if (error == NOT_REGULAR)
+		why = "it is no regular file now";
+	else if (error == ELOOP && f->flags & O_NOFOLLOW)
+		why = "it is a symbolic link now";
+	if (f->complained != error)
 		log_warn("--access-log: cannot %s '%s' anew: %s: going on in the old file", what,
-			 f->path, strerror(error));
-	f->complained = true;
+			 f->path, why);
+	f->complained = error;
+}
+
+/* The file that is at the path now, or -1; that is complained of. */
+static int open_anew(struct log_file *f)
+{
+	int fd = open(f->path, f->flags, MODE);
+	struct stat st;
+
+	if (fd < 0) {
+		/* ENXIO: a pipe that nobody reads. */
+		complain(f, "open", errno == ENXIO ? NOT_REGULAR : errno);
+	} else if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		complain(f, "open", NOT_REGULAR);
+		close(fd);
+		fd = -1;
+	}
+	return fd;
 }
 
 void log_file_look(struct log_file *f)
@@ -134,19 +167,21 @@ void log_file_look(struct log_file *f)
 	int fd;
 
 	f->ticks = 0;
-	if (f->send < 0 || !was_moved(f))
+	if (f->send < 0)
 		return;
-	fd = open(f->path, LOG_FILE_FLAGS, MODE);
-	if (fd < 0) {
-		complain(f, "open", errno);
+	if (!was_moved(f)) {
+		f->complained = 0;
 		return;
 	}
+	fd = open_anew(f);
+	if (fd < 0)
+		return;
 	/* The worker first: what it is not given is looked for again. #syscalls dup3 */
 	if (!hand_over(f->send, fd) || dup3(fd, f->fd, O_CLOEXEC) < 0) {
 		complain(f, "hand over", errno);
 	} else {
 		log_info("the access log has been moved: '%s' is opened anew", f->path);
-		f->complained = false;
+		f->complained = 0;
 	}
 	close(fd);
 }

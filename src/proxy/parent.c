@@ -281,7 +281,7 @@ int parent_run(const struct proxy_config *config, struct err *e)
 	if (rc == 0) {
 		rc = log_file_open(&p.log, config->access_log, e);
 		if (rc == 0)
-			rc = sandbox_parent(config, e);
+			rc = sandbox_parent(config, p.log.flags, e);
 		if (rc == 0)
 			rc = supervise(&p, &signals, e);
 		pod_close(&p.pod);

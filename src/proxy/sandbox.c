@@ -10,7 +10,6 @@
 
 #include "caps.h"
 #include "log.h"
-#include "log_file.h"
 #include "syscalls.h"
 
 #include <errno.h>
@@ -117,11 +116,6 @@ static const struct syscalls_rule starting[] = {
 	CALL(sendmsg),
 };
 
-/* The access log, when its file was moved; the worker's own filter does not have it. */
-static const struct syscalls_rule logging[] = {
-	CALL_IS(openat, 2, LOG_FILE_FLAGS),
-};
-
 /* Without a filter nothing changes but what an intruder could do: said, and gone on. */
 static int install(struct syscalls *s, struct err *e)
 {
@@ -142,8 +136,10 @@ int sandbox_start(struct err *e)
 				  e);
 }
 
-int sandbox_parent(const struct proxy_config *c, struct err *e)
+int sandbox_parent(const struct proxy_config *c, int log_flags, struct err *e)
 {
+	/* The access log, when its file was moved; the worker's own filter does not have it. */
+	const struct syscalls_rule logging[] = { CALL_IS(openat, 2, (uint32_t)log_flags) };
 	uint64_t keep = c->inbound_mode == INBOUND_TPROXY
 				? CAPS_BIT(CAP_NET_RAW) | CAPS_BIT(CAP_NET_ADMIN)
 				: 0;
@@ -155,7 +151,7 @@ int sandbox_parent(const struct proxy_config *c, struct err *e)
 	syscalls_init(&s);
 	syscalls_allow(&s, serving, ARRAY_SIZE(serving));
 	syscalls_allow(&s, starting, ARRAY_SIZE(starting));
-	if (c->access_log[0])
+	if (log_flags)
 		syscalls_allow(&s, logging, ARRAY_SIZE(logging));
 	return install(&s, e);
 }

@@ -79,6 +79,26 @@ static int next_number(void)
 	return fd;
 }
 
+/* What the sandbox is to let through, and nothing where it stays. */
+static void test_how_it_is_opened_anew(void **state)
+{
+	static const char *const stay[] = { "", "-", "/dev/null" };
+	struct stage *s = *state;
+	struct log_file f;
+	struct err e = ERR_INIT;
+
+	assert_int_equal(s->file.flags, LOG_FILE_FLAGS | O_NOFOLLOW);
+	for (size_t i = 0; i < ARRAY_SIZE(stay); i++) {
+		assert_int_equal(log_file_open(&f, stay[i], &e), 0);
+		assert_int_equal(f.flags, 0);
+		log_file_close(&f);
+	}
+	assert_int_equal(symlink(s->path, s->moved), 0);
+	assert_int_equal(log_file_open(&f, s->moved, &e), 0);
+	assert_int_equal(f.flags, LOG_FILE_FLAGS);
+	log_file_close(&f);
+}
+
 static void test_a_rotation(void **state)
 {
 	struct stage *s = *state;
@@ -127,6 +147,7 @@ static void test_no_descriptor_is_free(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_how_it_is_opened_anew, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_rotation, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_two_rotations_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_descriptor_is_free, setup, teardown),

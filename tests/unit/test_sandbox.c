@@ -14,6 +14,9 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
+/* How the access log is opened anew. */
+#define REOPENING (LOG_FILE_FLAGS | O_NOFOLLOW)
+
 struct rungs {
 	bool tproxy, off, parent, worker, logs;
 };
@@ -27,9 +30,8 @@ static int come_down(const void *arg)
 	proxy_config_init(&c);
 	c.inbound_mode = r->tproxy ? INBOUND_TPROXY : INBOUND_REDIRECT;
 	c.sandbox = !r->off;
-	if (r->logs)
-		strcpy(c.access_log, "/dev/null");
-	if (sandbox_start(&e) < 0 || (r->parent && sandbox_parent(&c, &e) < 0) ||
+	if (sandbox_start(&e) < 0 ||
+	    (r->parent && sandbox_parent(&c, r->logs ? REOPENING : 0, &e) < 0) ||
 	    (r->worker && (sandbox_hide(&c, &e) < 0 || sandbox_worker(&c, &e) < 0)))
 		return e.code;
 	return 0;
@@ -98,9 +100,19 @@ static int probe_parent(void)
 	return child > 0 && waitpid(child, NULL, 0) == child ? AS_EXPECTED : 3;
 }
 
-static bool may_open_log(int more)
+static bool may_open_log(int other)
 {
-	return syscall(SYS_openat, AT_FDCWD, "/dev/null", LOG_FILE_FLAGS | more, 0640) >= 0;
+	return syscall(SYS_openat, AT_FDCWD, "/dev/null", REOPENING ^ other, 0640) >= 0;
+}
+
+/* There is none that is opened anew. */
+static int probe_silent_parent(void)
+{
+#ifndef SYSCALLS_SANITIZED
+	if (may_open_log(0) || errno != EPERM || may_open_log(O_NOFOLLOW) || errno != EPERM)
+		return 1;
+#endif
+	return probe_parent();
 }
 
 /* The access log may be opened, as it is and in no other way. */
@@ -109,7 +121,7 @@ static int probe_logging_parent(void)
 	if (!may_open_log(0) || dup3(STDIN_FILENO, 20, O_CLOEXEC) != 20)
 		return 1;
 #ifndef SYSCALLS_SANITIZED
-	if (may_open_log(O_TRUNC) || errno != EPERM)
+	if (may_open_log(O_TRUNC) || errno != EPERM || may_open_log(O_NOFOLLOW) || errno != EPERM)
 		return 2;
 #endif
 	return probe_parent();
@@ -157,7 +169,7 @@ static void check_refusals(const struct rungs *r, int (*probe)(void))
 static void test_refusals(void **state)
 {
 	(void)state;
-	check_refusals(&(struct rungs){ .parent = true }, probe_parent);
+	check_refusals(&(struct rungs){ .parent = true }, probe_silent_parent);
 	check_refusals(&(struct rungs){ .parent = true, .tproxy = true }, probe_parent);
 	check_refusals(&(struct rungs){ .parent = true, .worker = true }, probe_worker);
 	check_refusals(&(struct rungs){ .parent = true, .logs = true }, probe_logging_parent);

@@ -480,6 +480,53 @@ def test_a_file_that_cannot_be_opened_anew(logging, ask, directory):
     rotated(proxy, log, ask)
 
 
+@pytest.mark.parametrize("what", ["link", "dangling link", "pipe"])
+def test_a_path_that_leads_elsewhere_later(logging, ask, directory, what):
+    """Who may rename there must not choose what the proxy writes to: it goes on in the old file."""
+    log, old, other, new = (directory / x for x in ("log", "log.1", "other", "new"))
+    proxy = logging(log)
+    ask(1)
+    wait_lines(log, 1)
+    reader = None
+    if what == "pipe":
+        os.mkfifo(new)
+        os.chown(new, PROXY_UID, PROXY_UID)
+        reader = os.open(new, os.O_RDONLY | os.O_NONBLOCK)
+    else:
+        new.symlink_to(other)
+    if what == "link":
+        other.write_bytes(b"")
+        os.chown(other, PROXY_UID, PROXY_UID)
+    try:
+        os.link(log, old)
+        new.rename(log)
+        proxy.wait_line("no regular file now" if what == "pipe" else "a symbolic link now")
+        for _ in range(5):
+            os.kill(proxy.pid, signal.SIGUSR1)
+        ask(3)
+        wait_lines(old, 4)
+        assert sum("going on in the old file" in x for x in proxy.lines) == 1
+        assert other.read_bytes() == b"" if what == "link" else not other.exists()
+        assert reader is None or os.read(reader, 1) == b""
+        log.unlink()
+        rotated(proxy, log, ask)
+    finally:
+        if reader is not None:
+            os.close(reader)
+
+
+def test_a_path_that_is_a_link_from_the_start(logging, ask, directory):
+    """It is followed: to the file that is there, and to the next one."""
+    log, real = directory / "log", directory / "real"
+    log.symlink_to(real)
+    proxy = logging(log)
+    ask(1)
+    wait_lines(real, 1)
+    real.rename(directory / "real.1")
+    rotated(proxy, log, ask)
+    assert log.is_symlink() and lines_of(real)
+
+
 def test_signals_without_a_file(world, start_proxy, ask):
     """SIGUSR1 is for a log's file; without one it does nothing."""
     for option in ("--threads=1", "--access-log=-", "--access-log=/dev/null"):
