@@ -63,11 +63,14 @@ static void print_applied(const struct config *c, const struct backend_applied *
 	print_redirects(c);
 }
 
-/* To open a table in order to see what is in it would make it. */
-static void warn_unseen(void)
+/*
+ * To open a table in order to see what is in it would make it. After `apply` it is no warning: in
+ * the namespace of a new pod nobody has put a plan there before.
+ */
+static void tell_unseen(enum log_level level)
 {
-	log_warn("whether the legacy tables here hold another plan cannot be seen: that takes root "
-		 "and CAP_NET_RAW");
+	log_line(level, "whether the legacy tables here hold another plan cannot be seen: that "
+			"takes root and CAP_NET_RAW");
 }
 
 static void warn_counters(void)
@@ -145,7 +148,7 @@ static int apply(const struct config *c, const struct plan *p, struct err *e)
 	if (done.counters_lost)
 		warn_counters();
 	if (done.other_unseen)
-		warn_unseen();
+		tell_unseen(LOG_INFO);
 	print_applied(c, &done);
 	return EXIT_DONE;
 }
@@ -176,7 +179,7 @@ int command_remove(const struct config *c, struct err *e)
 	if (done.counters_lost)
 		warn_counters();
 	if (done.unseen)
-		warn_unseen();
+		tell_unseen(LOG_WARN);
 	if (done.cannot_destroy)
 		log_warn(
 			"this kernel cannot reset connections (INET_DIAG_DESTROY): those that went "
@@ -274,7 +277,7 @@ static int check(const struct config *c, const struct plan *p, struct err *e)
 	if (privs_end(e) < 0)
 		return e->code;
 	if (done.unseen)
-		warn_unseen();
+		tell_unseen(LOG_WARN);
 	if (differences > 0 && options && done.held)
 		log_info("if these come from options: give check the same ones, or the same "
 			 "--config, as apply");
