@@ -26,6 +26,7 @@ enum dial_end {
 	DIAL_DNS_TIMEOUT, /* no server said anything */
 	DIAL_REFUSED,	  /* of several addresses, what the last one of interest said */
 	DIAL_UNREACHABLE,
+	DIAL_RESET, /* the connection stood, and was reset before anybody looked */
 	DIAL_TIMEOUT,
 	DIAL_LIMIT, /* a limit of ours: descriptors, memory, questions */
 	DIAL_END_COUNT,
@@ -62,7 +63,7 @@ struct dial {
 	uint8_t count, next; /* of the addresses; the first not tried */
 	uint8_t before;	     /* as thread_connect() wants it */
 	uint8_t pending;     /* attempts under way */
-	uint8_t won;	     /* DIAL_CONNECTED: which of the addresses it is */
+	uint8_t won;	     /* DIAL_CONNECTED, DIAL_RESET: which of the addresses it is */
 	uint8_t end;	     /* enum dial_end, of what has failed so far */
 	bool busy;
 	bool expects; /* more addresses */

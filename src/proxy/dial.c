@@ -49,6 +49,9 @@ static enum dial_end end_of(int error)
 	switch (error) {
 	case ECONNREFUSED:
 		return DIAL_REFUSED;
+	case ECONNRESET:
+	case EPIPE:
+		return DIAL_RESET;
 	case ETIMEDOUT:
 		return DIAL_TIMEOUT;
 	case EMFILE:
@@ -62,13 +65,15 @@ static enum dial_end end_of(int error)
 	}
 }
 
-/* A host that says no tells more than a network that leads nowhere. */
-static void failed(struct dial *d, int error)
+/* Attempt @i. A host that says no tells more than a network that leads nowhere. */
+static void failed(struct dial *d, unsigned i, int error)
 {
 	enum dial_end end = end_of(error);
 
 	if (d->end == DIAL_CONNECTED || end != DIAL_UNREACHABLE)
 		d->end = (uint8_t)end;
+	if (end == DIAL_RESET)
+		d->won = (uint8_t)i;
 }
 
 static void attempt_ready(struct loop_source *source, uint32_t events);
@@ -129,7 +134,7 @@ static void try_next(struct dial *d)
 			set_timer(d);
 			return;
 		}
-		failed(d, -rc);
+		failed(d, i, -rc);
 		close_attempt(d, i);
 	}
 	if (!d->pending && !d->expects)
@@ -146,7 +151,7 @@ static void attempt_ready(struct loop_source *source, uint32_t events)
 	if (rc == 0) {
 		win(d, a->index);
 	} else if (rc != -EINPROGRESS) {
-		failed(d, -rc);
+		failed(d, a->index, -rc);
 		close_attempt(d, a->index);
 		try_next(d);
 	}

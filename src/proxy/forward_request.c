@@ -12,6 +12,7 @@ static const enum forward_answer answer_of_end[] = {
 	[DIAL_DNS_TIMEOUT] = FORWARD_ANSWER_DNS_TIMEOUT,
 	[DIAL_REFUSED] = FORWARD_ANSWER_REFUSED,
 	[DIAL_UNREACHABLE] = FORWARD_ANSWER_UNREACHABLE,
+	[DIAL_RESET] = FORWARD_ANSWER_BROKEN,
 	[DIAL_TIMEOUT] = FORWARD_ANSWER_TIMEOUT,
 	[DIAL_LIMIT] = FORWARD_ANSWER_LIMIT,
 };
@@ -59,15 +60,17 @@ static void take_dialed(struct forward *x, const struct dial *d, enum dial_end e
 {
 	struct flow *f = &x->flow;
 
+	if (end == DIAL_CONNECTED || end == DIAL_RESET) {
+		record_address(&f->record, &d->addresses[d->won]);
+		/* Without the time that the name took. */
+		record_connected(&f->record, f->record.opened + f->thread->now - d->began);
+	}
 	if (end != DIAL_CONNECTED) {
 		forward_answer(x, answer_of_end[end], NULL);
 		return;
 	}
 	forward_server(x)->source.fd = fd;
 	f->own = d->attempts[d->won].own;
-	record_address(&f->record, &d->addresses[d->won]);
-	/* Without the time that the name took. */
-	record_connected(&f->record, f->record.opened + f->thread->now - d->began);
 	if (f->settled)
 		keepalive_start(fd, &f->pod->keepalive);
 	x->reused = false;

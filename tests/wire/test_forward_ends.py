@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The forward proxy, and peers that say what nobody asked for, go early, or are told to go."""
 import fcntl
+import os
 import signal
 import socket
 import struct
@@ -10,9 +11,10 @@ import threading
 import pytest
 
 from lib.patience import PATIENCE
-from lib.proc import wait_until
+from lib.proc import stopped, wait_until
 from lib.servers import Server, read_all
 
+from wire.conftest import PATIENT
 from wire.test_forward import PORT, SWITCHING, Echo, authority, connect, http
 
 
@@ -151,6 +153,43 @@ def test_many_requests_that_fail(world, start_proxy):
     s.shutdown(socket.SHUT_WR)
     answers = read_all(s)
     assert (answers[:13], answers.count(b"HTTP/1.1 403 ")) == (b"HTTP/1.1 204 ", 1900)
+
+
+@pytest.mark.parametrize("method", ["GET", "CONNECT"])
+def test_a_server_that_resets_before_anybody_looks(world, start_proxy, family, method):
+    """It was reached, and is told as any that gives no answer, however late the proxy is."""
+    gone = threading.Event()
+
+    def serve(s):
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        s.close()
+        gone.set()
+
+    def state():
+        return world.pod.run(["ss", "-tanH", f"dport = :{PORT}"]).split()[:1]
+
+    # Its first SYN is lost: the connection comes about when the next one is sent.
+    world.client.nft("table inet t { chain c { type filter hook input priority 0; "
+                     f"tcp dport {PORT} drop; }}; }}")
+    world.keep(Server(world.client, family, PORT, serve))
+    proxy = start_proxy(PATIENT)
+    s = connect(world, family)
+    target = authority(family)
+    s.sendall(f"{method} {'/' if method == 'GET' else target} HTTP/1.1\r\nHost: {target}\r\n\r\n"
+              .encode())
+    wait_until(lambda: state() == ["SYN-SENT"], "the proxy to connect")
+    os.kill(proxy.worker, signal.SIGSTOP)
+    try:
+        wait_until(lambda: stopped(proxy.worker), "the worker to stop")
+        world.client.run(["nft", "delete", "table", "inet", "t"])
+        assert gone.wait(PATIENCE)
+        wait_until(lambda: not state(), "the reset to arrive")
+    finally:
+        os.kill(proxy.worker, signal.SIGCONT)
+    answer = read_until(s, b"\n")  # it is sent as one
+    assert answer.startswith(b"HTTP/1.1 502 ") and b"error=http_protocol_error" in answer
+    m = proxy.settled("outbound", 1)
+    assert m.by("sluice_connections_closed_total", "outcome") == {"reset_by_server": 1}
 
 
 def test_a_drain(world, start_proxy, family):
