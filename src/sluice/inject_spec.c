@@ -124,6 +124,18 @@ static bool is_variable_alone(const char *name)
 	return true;
 }
 
+/* The kubelet puts other variables in the place of $(NAME), and a dollar in the place of two. */
+static const char *literal(struct build *b, const char *value)
+{
+	const char *text = "", *dollar;
+
+	while ((dollar = strchr(value, '$'))) {
+		text = object_format(b->pool, "%s%.*s$$", text, (int)(dollar - value), value);
+		value = dollar + 1;
+	}
+	return object_format(b->pool, "%s%s", text, value);
+}
+
 /* What the option is set to, or what a pod's annotation will say, for those who do not know yet. */
 static void add_variable(struct build *b, struct object *env, const struct option *o)
 {
@@ -133,7 +145,7 @@ static void add_variable(struct build *b, struct object *env, const struct optio
 	options_env_name(o, text, sizeof(text));
 	name = object_format(b->pool, "%s", text);
 	if (value)
-		add_value(b, env, name, value);
+		add_value(b, env, name, literal(b, value));
 	else if (b->options->component && is_variable_alone(o->name))
 		add_annotation(b, env, name, o->name);
 }
@@ -150,7 +162,7 @@ static void add_variables_of(struct build *b, struct object *env, const char *na
 	item->cel_each =
 		object_format(b->pool, "variables.%s.filter(o, o in variables.settings)", names);
 	name->cel = "'SLUICE_' + each.upperAscii().replace('-', '_')";
-	value->cel = "variables.settings[each]";
+	value->cel = "variables.settings[each].replace('$', '$$')"; /* as literal() */
 }
 
 static void add_variables(struct build *b, struct object *env, const struct option_table *table,

@@ -68,7 +68,8 @@ PODS = {
         "sluice.dev/inbound-port": "9300", "sluice.dev/reject-quic": "on"}},
     "told": {"labels": {"app": "web", "app.kubernetes.io/name": "shop"}, "annotations": {
         "sluice.dev/service-name": "other", "sluice.dev/service-namespace": "elsewhere",
-        "sluice.dev/route": "/a/{id},/b", "sluice.dev/exclude-uids": "5-7"}},
+        "sluice.dev/route": "/a/{id},/b", "sluice.dev/exclude-uids": "5-7",
+        "sluice.dev/access-log": "/tmp/$$a$(SLUICE_ROUTE)$"}},
     "inits": {"labels": {"app": "web"},
               "more": "initContainers: [{name: one, image: a}, {name: two, image: b}]"},
 }
@@ -124,9 +125,11 @@ def variables(template, container):
     """What the program finds in its environment, as it takes it."""
     values = {}
     for item in container.pop("env", []):
-        value = item.get("value", "") if "valueFrom" not in item else \
-            field(template, item["valueFrom"]["fieldRef"]["fieldPath"])
-        value = re.sub(r"\$\((\w+)\)", lambda m: values[m[1]], value)
+        if "valueFrom" in item:
+            value = field(template, item["valueFrom"]["fieldRef"]["fieldPath"])
+        else:
+            value = re.sub(r"\$\$|\$\((\w+)\)", lambda m: values[m[1]] if m[1] else "$",
+                           item.get("value", ""))
         if item["name"].startswith("SLUICE_SERVICE_"):
             value = next((part for part in value.split(",") if part), "")
         values[item["name"]] = value
@@ -190,6 +193,19 @@ def test_the_image_is_the_overlays(tmp_path):
                    images=[{"name": "sluice", "newName": "registry.example/s", "newTag": "7"}])
     spec = template_of(made["Deployment", "web"])["spec"]
     assert [c["image"] for c in spec["initContainers"]] == ["registry.example/s:7"] * 2
+
+
+def test_dollars_are_what_they_are():
+    """The kubelet reads two as one, and $(NAME) as another variable, in all but what fields say."""
+    value = "a$$b$(SLUICE_SERVICE_NAMESPACE)$"
+    plain = {"labels": {"app": "web"}}
+    for args, pod in ([], {"annotations": {"sluice.dev/service-name": value}}), \
+            ([f"--set=service-name={value}"], plain):
+        manifest = yaml.safe_load(inject(*args, text=yaml.safe_dump(workload("Pod", "a", pod))).stdout)
+        proxy = manifest["spec"]["initContainers"][1]
+        assert variables(manifest, proxy)["SLUICE_SERVICE_NAME"] == value
+    component = yaml.safe_load(inject("--component", f"--set=service-name={value}").stdout)
+    assert component["patches"][0]["patch"].count(f'"{value.replace("$", "$$")}"') == 1
 
 
 def test_a_component_of_other_options(tmp_path):

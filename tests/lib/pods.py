@@ -24,7 +24,7 @@ VALUES = {
     "max-samples": "1000", "keepalive-idle": "30s", "keepalive-interval": "30s",
     "keepalive-count": "3", "access-log": "/tmp/a\"b\\n'c", "access-log-buffer": "64",
     "access-log-target": "path", "service-name": "shop",
-    "service-namespace": "prod", "sandbox": "off", "route": "/users/{id},/it's/{rest...}",
+    "service-namespace": "prod", "sandbox": "off", "route": "/a$$b/$(HOME)/{id},/it's/{rest...}",
     "no-ptr": "on", "cluster-cidrs": "100.64.0.0/10", "resolv-conf": "/etc/resolv.conf",
     "semconv": "dup", "log-level": "debug",
 }
