@@ -150,20 +150,38 @@ static const char *reason_not_to_remove(struct inject_run *r, const struct injec
 	return NULL;
 }
 
-/* By an annotation or a label: of the pods, or of the workload itself. */
-static bool opted_out(struct inject_run *r, const struct inject_pod *w)
+static bool is_one_of(struct span word, const char *const *words, size_t count)
 {
+	for (size_t i = 0; i < count; i++) {
+		if (span_eq(word, span_str(words[i])))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * By an annotation or a label: of the pods, or of the workload itself. 0, or a usage error: a slip
+ * would measure a pod that is not to be.
+ */
+static int opted_out(struct inject_run *r, const struct inject_pod *w, bool *out, struct err *e)
+{
+	static const char *const on_words[] = { "true", "enabled" };
 	struct span said[] = { annotation(r, w, INJECT_SWITCH),
 			       TEXT_AT(r, w->labels, INJECT_SWITCH),
 			       TEXT_AT(r, w->object, "metadata", "annotations", INJECT_SWITCH),
 			       TEXT_AT(r, w->object, "metadata", "labels", INJECT_SWITCH) };
 
-	for (size_t i = 0; i < ARRAY_SIZE(said) * INJECT_OFF_WORDS; i++) {
-		if (span_eq(said[i / INJECT_OFF_WORDS],
-			    span_str(inject_off_words[i % INJECT_OFF_WORDS])))
-			return true;
+	*out = false;
+	for (size_t i = 0; i < ARRAY_SIZE(said); i++) {
+		if (is_one_of(said[i], inject_off_words, INJECT_OFF_WORDS))
+			*out = true;
+		else if (said[i].len && !is_one_of(said[i], on_words, ARRAY_SIZE(on_words)))
+			return err_usage(e,
+					 INJECT_SWITCH ": '%.*s' is none of true, enabled, false, "
+						       "disabled",
+					 (int)MIN(said[i].len, 64u), said[i].ptr);
 	}
-	return false;
+	return 0;
 }
 
 static bool is_windows(struct inject_run *r, const struct inject_pod *w)
@@ -186,23 +204,26 @@ static bool is_windows(struct inject_run *r, const struct inject_pod *w)
 static int reason_to_skip(struct inject_run *r, const struct inject_pod *w, const char **why,
 			  struct err *e)
 {
-	bool host;
-	int rc;
+	bool host, out = false;
+	int rc = r->options->remove ? 0 : opted_out(r, w, &out, e);
 
 	*why = NULL;
+	if (rc < 0)
+		return rc;
 	if (r->options->remove)
 		*why = reason_not_to_remove(r, w);
 	else if (!w->template)
 		*why = "it has no template of pods";
 	else if (!yaml_edit_size(w->containers))
 		*why = "it has no containers";
-	else if (opted_out(r, w))
+	else if (out)
 		*why = INJECT_SWITCH " says so";
 	else if (has_ours(r, w))
 		*why = has_annotation(r, w, INJECT_DONE)
 			       ? "already injected; take it out with --remove first"
 			       : "it has a container named " INJECT_RULES " or " INJECT_PROXY
-				 " that is not from here";
+				 " that inject did not put there (a component of kustomize may "
+				 "have)";
 	if (*why || r->options->remove)
 		return 0;
 	rc = yaml_read_bool(NODE_AT(r, w->spec, "hostNetwork"), "hostNetwork", &host, e);

@@ -132,6 +132,18 @@ def test_opted_out_and_not_ours():
         assert inject(text)[0] == text
 
 
+@pytest.mark.parametrize("word", ["False", "no", "off", "0", "flase"])
+@pytest.mark.parametrize("key", ["annotations", "labels"])
+def test_a_switch_that_is_a_slip(key, word):
+    """It would measure a pod that was not to be."""
+    pod = workload("Pod")
+    pod["metadata"][key] = {"sluice.dev/inject": word}
+    _, said = inject(yaml.safe_dump(pod), status=USAGE)
+    assert f"sluice.dev/inject: '{word}' is none of true, enabled, false, disabled" in said
+    pod["metadata"][key] = {"sluice.dev/inject": "true"}
+    assert "injected" in inject(yaml.safe_dump(pod))[1]
+
+
 def test_warnings():
     spec = {"containers": [{"name": "app", "securityContext": {"runAsUser": 1337}}]}
     _, said = inject(yaml.safe_dump(workload("Deployment", spec)))

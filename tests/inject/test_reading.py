@@ -113,7 +113,7 @@ def test_the_name_alone_does_not_make_it_ours(spec):
     after, said = inject(text, "--remove")
     assert after == text and "left alone: not injected by us" in said
     after, said = inject(text)
-    assert after == text and "that is not from here" in said
+    assert after == text and "that inject did not put there" in said
     # Nor does its neighbour's annotation.
     both = [yaml.safe_load(text), workload("Pod")]
     after, said = inject(yaml.safe_dump_all(both))
