@@ -63,7 +63,8 @@ static void add_conditions(struct policy *p, struct object *spec)
 	add_named(p, list, "not-host-network", "!object.spec.?hostNetwork.orValue(false)");
 	add_named(p, list, "not-windows",
 		  "object.spec.?os.?name.orValue('') != 'windows' &&\n"
-		  "object.spec.?nodeSelector[?'kubernetes.io/os'].orValue('') != 'windows'");
+		  "object.spec.?nodeSelector[?'kubernetes.io/os'].orValue('') != 'windows' &&\n"
+		  "object.spec.?nodeSelector[?'beta.kubernetes.io/os'].orValue('') != 'windows'");
 }
 
 static void add_constraints(struct policy *p, struct object *spec)
