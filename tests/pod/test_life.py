@@ -122,7 +122,7 @@ def test_an_application_with_the_proxys_uid(pods):
         return said, target.metrics().sum(ASKED)
 
     said, count = measured("before", 9901)
-    assert "warning: it runs as user 1337" in said and "sluice.dev/proxy-uid" in said
+    assert "warning: app runs as user 1337" in said and "sluice.dev/proxy-uid" in said
     assert count == 0
     said, count = measured("cured", 9902, annotations={"sluice.dev/proxy-uid": "1400"})
     assert "warning" not in said and count == 3
